@@ -71,7 +71,7 @@ def best_sentence(
     if best.verdict == "not judged":
         return f"{subject}: {leader}; not tested, as {DEPENDENT}."
     if best.verdict == "too few":
-        return f"{subject}: {leader}, undecided: a verdict needs {needed(units.kind)}."
+        return f"{subject}: {leader}, undecided."
     alike = best.top[1:]
     first = best.ordered[1]
     p = p_text(best.p(best.leader, first))
@@ -94,7 +94,7 @@ def temperature_sentence(metric: MetricInfo, models: Mapping[str, tuple[BestRows
             continue
         of = f"of {joined([at[row] for row in at if row in best.means])}"
         if best.verdict == "too few":
-            few.append(f"{model} ({of}), as a verdict needs {needed(best.units.kind)}")
+            few.append(f"{model} ({of})")
             continue
         alike = [at[row] for row in at if row in best.top[1:]]
         unsure = f", not significantly lower than at {joined(alike)}" if alike else ""
@@ -239,9 +239,9 @@ def claims_sentence(reproduced: int, claims: int, by_luck: float, elsewhere: Seq
 
 
 def few_units_sentence(rows: int, n: int, unit: str) -> str:
-    """Return the note on too few units for any verdict, or for small differences among many rows; empty if enough."""
-    if rows > 1 and n < FEWEST_UNITS:
-        return f"A significant difference needs {needed(unit)}: no cell is bold."
+    """Return the sentence on too few units for any verdict, or for small differences among many rows; empty if enough."""
+    if n < FEWEST_UNITS:
+        return f"Verdicts and 95 % intervals need {needed(unit)}."
     if rows > _MANY_ROWS and n < _ENOUGH_UNITS:
         return (
             f"{rows} rows are compared on {n} {unit}s, so only large differences are significant; for more than "

@@ -146,7 +146,11 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
-    beneath = f"{',' if samples else ''} with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)" if intervals else ""
+    beneath = (
+        f"{',' if samples else ''} with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)"
+        if intervals
+        else ""
+    )
     width = _width(stack, used, intervals=intervals)
     return {
         "signatures": [metric.signature for metric in stack.columns],

@@ -267,10 +267,10 @@ def _seeds(results: Results) -> Iterator[str]:
 
 
 def _too_few(table: Table) -> Iterator[str]:
-    """Note too few images or groups for any significant difference, or for small ones among many rows."""
+    """Note too few images or groups for small differences among many rows; the summary has those for any verdict."""
     tested = [table.best[metric.name].units for metric in table.columns if table.values.permits_test(metric)]
-    if tested:
-        n = max(0 if units is None else units.n for units in tested)
+    n = max((0 if units is None else units.n for units in tested), default=0)
+    if n >= FEWEST_UNITS:
         yield from filter(None, [few_units_sentence(len(table.models), n, table.unit)])
 
 
@@ -304,8 +304,9 @@ def _reaches(value: float, worst: float, metric: MetricInfo) -> bool:
 
 
 def _without_interval(table: Table) -> Iterator[str]:
+    """Note the rows without intervals, if others have them."""
     few = [f"{line.label} {line.n}" for line in table.lines if line.n < FEWEST_UNITS]
-    if few and any(map(table.values.permits_test, table.columns)):
+    if 0 < len(few) < len(table.lines) and any(map(table.values.permits_test, table.columns)):
         yield f"No 95 % interval is given for the mean of fewer than {FEWEST_UNITS} {table.unit}s: {', '.join(few)}."
 
 

@@ -12,7 +12,6 @@ import jinja2
 from markupsafe import Markup
 
 from srbench.judging.sentences import LETTERS, RULE
-from srbench.judging.tests import FEWEST_UNITS
 from srbench.pages import markdown
 from srbench.pages.fragments import hashes
 from srbench.plugins.code_digest import package_digest
@@ -64,7 +63,6 @@ def rendered(template: str, **facts: object) -> str:
         "rule": rule,
         "variants_rule": ONE_ROW,
         "letters_rule": LETTERS,
-        "fewest": FEWEST_UNITS,
     }
     return environment.get_template(template).render(**ours, **facts)
 

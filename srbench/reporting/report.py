@@ -270,6 +270,7 @@ def _facts(results: Results) -> dict[str, Any]:
         "votes": votes,
         "unshown_votes": unshown_votes,
         "letters": False,
+        "interval_table": interval_table(table),
     }
 
 
@@ -299,7 +300,6 @@ def _tables(table: Table, *, letters: bool) -> dict[str, str]:
     return {
         "score_table": markdown_table(table, letters=letters),
         "variants_table": markdown_table(table, "variants") if table.variants else "",
-        "interval_table": interval_table(table),
     }
 
 

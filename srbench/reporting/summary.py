@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import best_sentence, printed, with_unit
+from srbench.judging.sentences import best_sentence, few_units_sentence, printed, with_unit
+from srbench.judging.tests import FEWEST_UNITS
 from srbench.reporting.table import Line, Table, of_lr
 from srbench.words import joined
 
@@ -31,11 +32,16 @@ def decisive_metrics(table: Table) -> list[MetricInfo]:
 def summary(table: Table) -> list[str]:
     """Return sentences on the best models in the decisive metrics, and on the spread of models that sample."""
     decisive = decisive_metrics(table)
+    few = []
+    if any(map(table.values.permits_test, table.columns)):
+        units = [table.best[metric.name].units for metric in decisive]
+        n = min([max(line.n for line in table.lines), *(each.n for each in units if each is not None and each.n)])
+        few = [few_units_sentence(1, n, table.unit)] if n < FEWEST_UNITS else []
     if len(table.lines) == 1:
         line = table.lines[0]
         values = [f"{metric.title} {with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
-        return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(sentence_on_best(table, metric) for metric in decisive), *_spread(table), *_diversity(table)]
+        return [f"{line.label}: {joined(values)}; no other row to compare it with.", *few] if values else few
+    return [*(sentence_on_best(table, metric) for metric in decisive), *_spread(table), *_diversity(table), *few]
 
 
 def sentence_on_best(table: Table, metric: MetricInfo) -> str:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import needed
 from srbench.judging.tests import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
 from srbench.pages import markdown
@@ -164,11 +163,11 @@ def _differences(table: Table, baseline: int) -> Plot | None:
         if metric.direction < 0:
             axes.invert_xaxis()
 
-    name, dots = table.lines[baseline].label, "" if has_intervals(table) else f"; a dot is {_a_unit(table)}"
-    caption = (
-        f"Mean of the paired differences from {name}{_with_interval(table)}{dots}. Further right is better; a filled "
-        "marker means that the interval excludes 0."
-    )
+    name = table.lines[baseline].label
+    drawn, filled = f"; a dot is {_a_unit(table)}", ""
+    if has_intervals(table):
+        drawn, filled = ", with its 95 % interval", "; a filled marker means that the interval excludes 0"
+    caption = f"Mean of the paired differences from {name}{drawn}. Further right is better{filled}."
     titles = [header(metric) for metric, _ in shown]
     return small_plots(f"Differences from {name}", "differences.svg", caption, titles, 0.75 + 0.24 * len(others), draw)
 
@@ -389,7 +388,8 @@ def _distributions(table: Table) -> Plot | None:
     strokes = (
         f"The {_DOTS} strokes are quantiles over {table.unit}s" if most > _DOTS else f"A {mark} is {_a_unit(table)}"
     )
-    caption = f"{strokes}; the marker is the mean{_with_interval(table)}."
+    interval = ", with its 95 % interval" if has_intervals(table) else ""
+    caption = f"{strokes}; the marker is the mean{interval}."
     height = 0.7 + 0.22 * len(table.lines)
     return small_plots(f"All {table.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw)
 
@@ -495,17 +495,6 @@ def has_intervals(table: Table) -> bool:
 
 def _a_unit(table: Table) -> str:
     return "the mean of a group" if table.values.unit_of else f"a{'n' if table.unit == 'image' else ''} {table.unit}"
-
-
-def _with_interval(table: Table) -> str:
-    """Return the part of a caption that says whether intervals are drawn."""
-    return (
-        ", with its 95 % interval"
-        if has_intervals(table)
-        else f" ({needed(table.unit)} for an interval)"
-        if not table.values.is_dependent
-        else ""
-    )
 
 
 def _bars(table: Table) -> str:

@@ -220,6 +220,22 @@ def test_values_of_another_number_of_samples_than_their_signature_states_are_lef
     assert notes(run) == snapshot
 
 
+@pytest.mark.usefixtures("with_plots")
+def test_how_many_images_a_verdict_needs_is_said_once(make_run, srbench):
+    run = make_run(
+        "run",
+        {
+            (name, None): {image: (20.0 + k, 0.1 * k) for k, image in enumerate(NAMES[:4], place)}
+            for place, name in enumerate("ab")
+        },
+    )
+    done = srbench("report", run)
+    texts = [done.stdout, *((run / "report" / name).read_text() for name in ("report.md", "report.html"))]
+    assert [text.count("6 images") for text in texts] == [1, 1, 1]
+    assert "Verdicts and 95 % intervals need at least 6 images." in done.stdout
+    assert "Highest PSNR: b at 22.50 dB, undecided." in done.stdout
+
+
 def test_images_that_are_not_those_that_were_measured_are_named(make_run, snapshot):
     run = make_run("run", measured())
     Image.new("RGB", (24, 24), (1, 2, 3)).save(run / "images" / "bicubic" / "daisy.png")
