@@ -357,7 +357,9 @@ def test_add_your_own(typed, clone):
     stripes = by_image(clone / "runs/stripes", "bicubic")
     assert stripes["wide"]["psnr"] > stripes["thin"]["psnr"]
     made = read_manifest(clone / "runs/camera").protocol.lr
-    assert made.startswith("made from HR by camera@1: blur sigma 0.5..1.5 | downscale by area | noise sigma 0..5 grey")
+    assert made.startswith(
+        "made from HR by camera@1: blur sigma 0.5 to 1.5, downscale by area, noise sigma 0 to 5 grey"
+    )
     suite = read_manifest(clone / "runs/suite")
     assert suite.protocol.suite == "mine@1"
     signatures = [metric.signature for metric in suite.metrics if not metric.signature.startswith("PYIQA")]

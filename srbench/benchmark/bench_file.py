@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,7 +13,10 @@ from srbench.benchmark.checkpoints import stated_scale
 from srbench.data.datasets import scale_of_folders
 from srbench.files.config import load_toml, structure
 from srbench.metrics.suite import read_suite
+from srbench.models.names import ModelSpec
+from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.limits import SUITE
+from srbench.run_folder.manifest import is_run, read_manifest
 from srbench.run_folder.request import OneOrMore, RunSpec, Scale
 
 SPANNED = ("data", "scale", "suite", "degrade")
@@ -84,13 +87,30 @@ def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]
 
 
 def _run(options: dict[str, Any], where: str) -> RunSpec:
-    """Return one run; the number of samples defaults to what its suite states."""
-    if "samples" not in options and (samples := read_suite(options.get("suite", SUITE)).samples) is not None:
-        options["samples"] = samples
+    """Return one run; the number of samples defaults to that of outputs made elsewhere, else to what its suite states."""
+    if "samples" not in options:
+        samples = (
+            _samples_made(options["models"], options.get("out")) or read_suite(options.get("suite", SUITE)).samples
+        )
+        options |= {} if samples is None else {"samples": samples}
     spec = structure(options, RunSpec, where)
     if spec.shard is not None and spec.out is None:
         raise BenchmarkError(f"{where}: a shard needs a folder of its own; name it with --out")
     return spec
+
+
+def _samples_made(models: Sequence[str], out: str | None) -> int | None:
+    """Return the number of samples if all models are folders of equally many of every image; None otherwise.
+
+    A run folder that is extended keeps its own number.
+    """
+    specs = [ModelSpec.parse(text) for text in models]
+    if not all(spec.is_folder for spec in specs):
+        return None
+    if out is not None and is_run(Path(out)):
+        return read_manifest(Path(out)).protocol.samples
+    counts = {ResultFolder(Path(spec.name), 1).samples for spec in specs}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def agreed_scale(stated: Mapping[str, int | None], where: str, option: str = "--scale") -> int:

@@ -58,7 +58,7 @@ def _rows(group: str) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Yield path, models, dataset, scale, images done and requested, samples and start of every run below a folder.
+    """Yield path, models, dataset, scale, images done and requested, samples if there are several, and start of every run below a folder.
 
     Names damaged runs on stderr. Raises SRBenchError if the folder has no run.
     """
@@ -77,7 +77,7 @@ def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
 def _run_cells(run: Overview) -> tuple[str, ...]:
     protocol = run.manifest.protocol
     models = ",".join(dict.fromkeys(model.joint_label for model in run.manifest.models))
-    samples = number_of(protocol.samples, "sample")
+    samples = number_of(run.samples, "sample") if run.samples > 1 else ""
     done = f"{run.done}/{run.requested} images" + (f" without {listed(run.missing)}" if run.missing else "")
     return models, protocol.dataset, f"x{protocol.scale}", done, samples, run.begun
 

@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, superscripts "
     "name the models that are significantly worse.",
 )
+@click.option(
+    "--caption", metavar="TEXT", help="Caption of table.tex, in LaTeX. [default: states protocol, means and marks]"
+)
+@click.option("--label", metavar="LABEL", help="Label of table.tex. [default: tab: with dataset and scale]")
 @options.log_with(
     help="Also log means, intervals, the table and a strip as a run of a tracker, which must be installed. TensorBoard "
     "writes into runs/tensorboard. [default: none]"
@@ -77,7 +81,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         raise click.UsageError(f"--log-with goes with runs; {folders[0]} is a folder of runs.")
     if tracker is not None:
         require_tracker(tracker)
-    if folders and (option := next((name for name in ("single_file", "baseline") if values[name]), None)):
+    if folders and (
+        option := next((name for name in ("single_file", "baseline", "caption", "label") if values[name]), None)
+    ):
         raise click.UsageError(f"--{option.replace('_', '-')} goes with runs; {folders[0]} is a folder of runs.")
     if len(runs) > 1 and values["out"] is None:
         if folders:

@@ -54,7 +54,7 @@ class Folder(_Names):
         name: str | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> None:
-        self.name = name or folder.resolve().name
+        self.name = name or _title(folder)
         self.folder, self.scale, self.crop = folder, scale, crop
         self.files = self.names = _usable(images_in(folder) if files is None else files)
         self.groups = groups_of(self.files)
@@ -78,10 +78,10 @@ class PairedFolders(_Names):
     """
 
     def __init__(self, hr: Path, lr: Path, scale: int, layout: Layout | None = None) -> None:
-        self.name, self.lr_origin = hr.resolve().name, "a folder of its own, paired by name"
+        self.name, self.lr_origin = _title(hr), "from a folder, paired with HR by name"
         if layout is not None:
             self.name = f"{hr.parent.resolve().name} ({layout.name})"
-            self.lr_origin = f"those in {layout.lr_folder}, paired by name"
+            self.lr_origin = f"from {layout.lr_folder}, paired with HR by name"
         hr_files = _usable(images_in(hr) if layout is None else layout.hr)
         lr_files = _usable(images_in(lr) if layout is None or layout.lr is None else layout.lr)
         self.hr = self.names = hr_files
@@ -127,7 +127,7 @@ class LRFolder(_Names):
     Raises ImageError for a folder without images.
     """
 
-    lr_origin = "the images themselves, without HR"
+    lr_origin = "given without HR"
     has_hr = False
 
     def __init__(self, folder: Path, scale: int) -> None:
@@ -153,6 +153,12 @@ def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
             raise DataError(fault)
         warnings.warn(printable(f"left out: {fault}"), stacklevel=3)
     return {name: path for name, path in images.items() if is_file_name(name)}
+
+
+def _title(folder: Path) -> str:
+    """Return the name of a folder of HR images; one called HR or GT is named after the folder around it."""
+    resolved = folder.resolve()
+    return resolved.parent.name if resolved.name.upper() in ("HR", "GT") and resolved.parent.name else resolved.name
 
 
 def open_folder(folder: Path, scale: int, *, own_lr: bool = True, name: str | None = None) -> Dataset:

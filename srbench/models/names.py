@@ -128,7 +128,7 @@ class ModelSpec:
         if self.weights:
             path = Path(self.weights)
             weights = as_label(path.stem if path.is_file() else path.resolve().name, "-")
-            label = weights if weights.startswith(f"{label}-") else f"{label}-{weights}"
+            label = weights if weights == label or weights.startswith(f"{label}-") else f"{label}-{weights}"
         if self.strength is not None:
             label += f"-{self.strength:g}"
         return label + self.suffix

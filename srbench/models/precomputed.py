@@ -96,6 +96,13 @@ class ResultFolder:
         stem = name + self.ending
         return 1 if stem in self.files else len(self._samples.get(stem, {}))
 
+    @property
+    def samples(self) -> int | None:
+        """Number of samples of every image; None unless all files are NAME_sampleK, equally many of every NAME."""
+        counts = {len(numbers) for numbers in self._samples.values()}
+        is_stated = not self._has_subfolders and sum(map(len, self._samples.values())) == len(self.files)
+        return counts.pop() if is_stated and len(counts) == 1 else None
+
     def unpaired(self, names: Collection[str]) -> list[str]:
         """Files, without extensions, that are not results for any image of these names.
 

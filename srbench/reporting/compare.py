@@ -119,8 +119,9 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 def write_comparison(comparison: Comparison) -> Path:
     """Write compare.md and strips; return the path of compare.md.
 
-    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the second of two runs, where RUN is the name of
-    the first, which stays as it is, and a digest of its path, as runs of other folders may have the same name and labels.
+    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the second of two runs, where A and B are the names
+    in their runs, and RUN is the name of the first, which stays as it is, and a digest of its path, as runs of other
+    folders may have the same name and labels.
     """
     results, shown = comparison.results, comparison.shown
     strips: dict[str, bytes] = {}
@@ -130,7 +131,7 @@ def write_comparison(comparison: Comparison) -> Path:
             strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
     *others, run = results.runs
     names = [f"{other.folder.path.resolve().name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
-    names += [rows[0].setting.folder for rows in (comparison.a, comparison.b)]
+    names += [rows[0].sample.setting.folder for rows in (comparison.a, comparison.b)]
     folder = run.folder.path.joinpath("compare", *names)
     images = {f"{name}.png": strip for name, strip in strips.items()}
     put_in_place(folder, images | {"compare.md": _markdown(comparison, list(strips)).encode()})

@@ -13,14 +13,11 @@ from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Results
 from srbench.reporting.samples import Sampler, saved_samplers
-from srbench.reporting.summary import sentence_on_best
+from srbench.reporting.summary import CRPS, ENERGY
 from srbench.reporting.table import Table
 from srbench.run_folder.values import Values
 from srbench.terminal.progress import Progress, silent
 from srbench.words import joined
-
-CRPS, ENERGY = "crps", "lpips_energy"
-"""Names of the metrics that make the section."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,7 @@ def distribution_section(
     has_energy = any(metric.name == ENERGY for metric in scores)
     samplers, absent = saved_samplers(results, out, lpips=has_energy, progress=progress)
     samplers = [sampler for sampler in samplers if any(image.spread for image in sampler.images.values())]
-    sentences = [sentence_on_best(table, metric) for metric in scores] if len(table.lines) > 1 else []
-    sentences += filter(None, [_temperatures(table, metric) for metric in scores])
+    sentences = [*filter(None, [_temperatures(table, metric) for metric in scores])]
     sentences += sentences_on_spread(samplers, results.values)
     if absent:
         labels = joined([setting.label for setting in absent])

@@ -43,6 +43,10 @@ class Choices:
     baseline: str | None = None
     intervals: bool = False
     pairs: bool = False
+    caption: str | None = None
+    """Caption of table.tex in LaTeX; None: a caption that states protocol, means and marks."""
+    label: str | None = None
+    """Label of table.tex; None: one made of dataset and scale."""
 
 
 @dataclass

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.tests import FEWEST_UNITS
@@ -56,8 +57,19 @@ def escape(text: str) -> str:
     )  # else [ or * would be an argument of the rule above, and -- a dash
 
 
-def latex_table(table: Table, manifest: Manifest, *, intervals: bool, letters: bool = False) -> str:
-    """Return the table of a run, as ``captioned_table`` does; the caption states the protocol."""
+def latex_table(
+    table: Table,
+    manifest: Manifest,
+    *,
+    intervals: bool,
+    letters: bool = False,
+    caption: str | None = None,
+    label: str | None = None,
+) -> str:
+    """Return the table of a run, as ``captioned_table`` does; the caption states the protocol.
+
+    ``caption``, in LaTeX, and ``label`` replace those made here.
+    """
     protocol = manifest.protocol
     crop = f", the central {protocol.crop} $\\times$ {protocol.crop} of each" if protocol.crop else ""
     task = protocol.task(rf"${protocol.scale}\times$")
@@ -65,20 +77,30 @@ def latex_table(table: Table, manifest: Manifest, *, intervals: bool, letters: b
         f"{task} on {escape(protocol.dataset)} ({manifest.extent}{crop}, {protocol.lr_title} {escape(protocol.lr)}), "
         f"protocol {escape(protocol.suite)}"
     )
-    label = f"{protocol.dataset}-x{protocol.scale}"
-    return captioned_table(table, subject, label, intervals=intervals, letters=letters)
+    own = {"caption": caption, "label": label}
+    own = {name: text for name, text in own.items() if text is not None}
+    name = f"{protocol.dataset}-x{protocol.scale}"
+    return captioned_table(table, subject, name, intervals=intervals, letters=letters, own=own)
 
 
-def captioned_table(table: Table, subject: str, label: str, *, intervals: bool, letters: bool = False) -> str:
+def captioned_table(
+    table: Table,
+    subject: str,
+    label: str,
+    *,
+    intervals: bool,
+    letters: bool = False,
+    own: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
     With ``letters``, every row has a letter, and a mean has the letters of the rows that are significantly worse.
-    The caption begins with ``subject``, in LaTeX. Comments above the table name the LaTeX packages that it needs and
+    The caption begins with ``subject``, in LaTeX; ``own`` has a caption or label to print instead. Comments above the table name the LaTeX packages that it needs and
     the signatures of its columns. The number of images is a column only if rows differ in it.
     """
     comments = [*filter(None, [table.left_out])]
     filled = _filled(as_tables(table), subject, label, intervals=intervals, letters=letters)
-    return rendered("table.tex.jinja", comments=comments, tables=[filled])
+    return rendered("table.tex.jinja", comments=comments, tables=[{**filled, **own}])
 
 
 def latex_tables(stacks: Iterable[tuple[Tables[Block], str]], *, intervals: bool, letters: bool = False) -> str:
@@ -117,19 +139,21 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
         blocks.append(rows)
     units = " or ".join(dict.fromkeys(block.table.units for block in stack.blocks))
     over = f"$n$ {units}" if last else units
+    if samples := sorted({n for block in stack.blocks for n in block.table.samples}):
+        over += f", and over {' or '.join(map(str, samples))} samples of each{'' if units == 'images' else ' image'}"
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
     marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
-    beneath = f" with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)" if intervals else ""
+    beneath = f"{',' if samples else ''} with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)" if intervals else ""
     width = _width(stack, used, intervals=intervals)
     return {
         "signatures": [metric.signature for metric in stack.columns],
         "is_wide": width > COLUMN,
         "is_shrunk": width > TEXT,
         "caption": f"{subject}: means over {over}{beneath}{best}{others}.",
-        "label": re.sub("[^a-z0-9]+", "-", label.lower()).strip("-"),
+        "label": f"tab:{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}",
         "columns": "l" * (len(places) + letters + 1) + "r" * (len(stack.columns) + len(last)),
         "head": row([*places, *([""] if letters else []), "model", *map(title, stack.columns), *last]),
         "blocks": blocks,

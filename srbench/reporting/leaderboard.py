@@ -40,9 +40,8 @@ from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, 
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, runs_below
-from srbench.run_folder.protocol import Manifest, protocol_line, tasks
+from srbench.run_folder.protocol import protocol_line, tasks
 from srbench.run_folder.records import digest
-from srbench.run_folder.request import dataset_titles
 from srbench.run_folder.values import is_missing
 from srbench.run_folder.verified import VERDICTS
 from srbench.terminal.progress import Progress, Step, silent
@@ -201,6 +200,7 @@ def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict
         "not_checked": NOT_CHECKED,
         "task": tasks(block.scale for block in board.blocks),
         "units": " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in board.blocks)),
+        "samples": sorted({number for block in board.blocks for number in block.table.samples}),
         "has_variants": any(block.table.variants for block in board.blocks),
         "letters": choices.pairs,
     }
@@ -325,16 +325,6 @@ def _records(path: Path) -> str:
         return ""
 
 
-def _dataset(manifest: Manifest) -> str:
-    """Return the name of the dataset of a run: ``Set5`` for the folder ``Set5/HR``."""
-    dataset = manifest.protocol.dataset
-    requests = [invocation.request for invocation in manifest.invocations if invocation.request is not None]
-    if dataset.upper() not in ("HR", "GT") or not requests:
-        return dataset
-    path = requests[0].data or requests[0].hr or dataset
-    return dataset_titles([path])[path]
-
-
 def _groups(runs: Iterable[Run]) -> list[list[Run]]:
     """Group runs that can share a table, verified runs first."""
     groups: list[list[Run]] = []
@@ -389,7 +379,7 @@ def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:
 
 def _datasets(groups: Sequence[Sequence[Run]]) -> list[str]:
     """Return the name of the dataset of every group of runs; groups of one protocol and scale have different names."""
-    names = [" = ".join(sorted({_dataset(run.folder.manifest) for run in group})) for group in groups]
+    names = [" = ".join(sorted({run.protocol.dataset for run in group})) for group in groups]
     for place, group in enumerate(groups):
         if degradation := re.match(r"made from HR by ([^@:]+)@", group[0].protocol.lr):
             names[place] += f", {degradation[1]}"

@@ -46,7 +46,7 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_saturated(results),
         *projected(table),
         *_without_interval(table),
-        *_other_samples(results),
+        *other_samples(results),
         *_lr_of_precomputed(results),
     ]
 
@@ -320,8 +320,8 @@ def _lr_of_precomputed(results: Results) -> Iterator[str]:
         )
 
 
-def _other_samples(results: Results) -> Iterator[str]:
-    """Note precomputed results with a different number of samples than the run."""
+def other_samples(results: Results) -> Iterator[str]:
+    """Note precomputed results with a different number of samples than the run, which lack some columns."""
     for run in results.runs:
         requested = run.protocol.samples
         counts = {row.setting.label: row.samples for row in run.measurements if row.samples not in (1, requested)}
@@ -329,4 +329,9 @@ def _other_samples(results: Results) -> Iterator[str]:
         without = [metric.title for metric in own if is_of_samples(metric, requested)]
         if counts and without:
             listed = ", ".join(f"{label} {count}" for label, count in counts.items())
-            yield f"No {', '.join(without)} for models without {requested} samples per image: {listed}."
+            again = (
+                f"; --samples {next(iter(counts.values()))} with a new --out measures them"
+                if len(set(counts.values())) == 1
+                else ""
+            )
+            yield f"No {joined(without)} for models without {requested} samples per image ({listed}){again}."

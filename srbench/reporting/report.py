@@ -5,6 +5,7 @@ A report is a pure function of the run folders: the same records, manifests and 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,7 @@ from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, outdated
+from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, other_samples, outdated
 from srbench.reporting.page.page import page
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
@@ -73,6 +74,8 @@ def write_report(
     baseline: str | None = None,
     intervals: bool = False,
     pairs: bool = False,
+    caption: str | None = None,
+    label: str | None = None,
     runs_code: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -92,15 +95,21 @@ def write_report(
         intervals: Print intervals in table.tex, on a line below each row.
         pairs: Write difference, interval and p of every two rows, and in report.md and table.tex superscripts that name
             the rows that are significantly worse.
+        caption: Caption of table.tex, in LaTeX; by default, it states protocol, means and marks.
+        label: Label of table.tex; by default, ``tab:`` with dataset and scale.
         runs_code: Permit loading code that the run names: metrics in files, for their maps.
         progress: Called for every image whose strip and maps are made.
 
     Raises:
-        ReportError: A format or baseline is unknown, no format is given, several runs are given without ``out`` or with
+        ReportError: A format or baseline is unknown, no format is given, LaTeX does not allow the label, several runs are given without ``out`` or with
             different protocols, or ``out`` has files that srbench did not write or that were changed.
         SRBenchError: A folder is no run, or has no results yet.
     """
     require_formats(formats)
+    if label is not None and not re.fullmatch(r"[^\\{}%#~^$&\s]+", label):
+        raise ReportError(
+            f"label {label!r}: choose one without spaces and characters special to LaTeX, such as tab:mine"
+        )
     records = records_of(folders[0]) if len(folders) == 1 else ""
     results = read_results(folders)
     for run in results.runs:
@@ -109,7 +118,7 @@ def write_report(
             warnings.warn(text, stacklevel=2)
     if out is None and len(results.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
-    choices = Choices(single_file, most, baseline, intervals, pairs)
+    choices = Choices(single_file, most, baseline, intervals, pairs, caption, label)
     baseline_row = _baseline(results, baseline)
     place = results.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
@@ -160,7 +169,7 @@ def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Re
     """Return what is said of a report, given its variables."""
     results, table = facts["results"], facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.units)
-    notes = [*contradicted(results), *outdated(results), *in_training(results)]
+    notes = [*contradicted(results), *outdated(results), *in_training(results), *other_samples(results)]
     remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"]]
     return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)
 
@@ -209,7 +218,14 @@ def _make_report(
         facts["distribution"] = section = distribution_section(results, table, draft, progress)
         plots_of_samples = draw_plots(section.plots, draft) if section else []
     texts = {}
-    latex = latex_table(table, results.manifest, intervals=choices.intervals, letters=choices.pairs)
+    latex = latex_table(
+        table,
+        results.manifest,
+        intervals=choices.intervals,
+        letters=choices.pairs,
+        caption=choices.caption,
+        label=choices.label,
+    )
     protocol = results.protocol
     csv = {
         "table.csv": table_csv(table, protocol.suite, protocol),

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import best_sentence, with_unit
+from srbench.judging.sentences import best_sentence, printed, with_unit
 from srbench.reporting.table import Line, Table, of_lr
 from srbench.words import joined
 
 _COVERED = ("Perception", "Distortion")
 """Metric groups that the summary covers, in this order."""
+CRPS, ENERGY = "crps", "lpips_energy"
+"""Names of the metrics that score samples as a distribution: a table with one of them is about samples."""
 KEEPS_LR = 45.0
 """LR-PSNR in dB from which an output counts as consistent with the LR image: Lugmayr et al., "NTIRE 2021 learning the
 super-resolution space challenge", section 3."""
 
 
 def decisive_metrics(table: Table) -> list[MetricInfo]:
-    """Return the leading metrics of perception and distortion, or else the first metric that permits a verdict."""
+    """Return the scores of samples, or the leading metrics of perception and distortion, or the first that permits a verdict."""
     directed = [metric for metric in table.columns if metric.direction and metric.permits_test]
+    if scores := [metric for metric in directed if metric.name in (CRPS, ENERGY)]:
+        return scores
     leading = [metric for group in _COVERED for metric in directed if metric.is_primary and metric.group == group]
     return leading or directed[:1]
 
 
 def summary(table: Table) -> list[str]:
-    """Return sentences on the best models in perception and distortion, and on the diversity of models that sample.
-
-    Without metrics of perception and distortion, they name the best model in the first metric with a direction.
-    """
+    """Return sentences on the best models in the decisive metrics, and on the spread of models that sample."""
     decisive = decisive_metrics(table)
     if len(table.lines) == 1:
         line = table.lines[0]
         values = [f"{metric.title} {with_unit(line.cells[metric.name].mean, metric)}" for metric in decisive]
         return [f"{line.label}: {joined(values)}; no other row to compare it with."] if values else []
-    return [*(sentence_on_best(table, metric) for metric in decisive), *_diversity(table)]
+    return [*(sentence_on_best(table, metric) for metric in decisive), *_spread(table), *_diversity(table)]
 
 
 def sentence_on_best(table: Table, metric: MetricInfo) -> str:
@@ -43,6 +45,17 @@ def sentence_on_best(table: Table, metric: MetricInfo) -> str:
         row: line.label for row, line in enumerate(table.lines) if not line.is_variant and line.label not in projected
     }
     return best_sentence(metric, table.best[metric.name], labels, projected, has_variants=bool(table.variants))
+
+
+def _spread(table: Table) -> Iterator[str]:
+    """Yield a sentence on the spread of samples beside the error of their mean, if it was measured."""
+    for metric in (metric for metric in table.columns if metric.name == "spread_skill"):
+        cells = [(line.label, line.cells[metric.name].mean) for line in table.models]
+        if ratios := [f"{label} {printed(value, metric)}" for label, value in cells if math.isfinite(value)]:
+            yield (
+                f"Spread of samples divided by the error of their mean ({metric.title}, 1 if calibrated): "
+                f"{joined(ratios)}."
+            )
 
 
 def _diversity(table: Table) -> Iterator[str]:

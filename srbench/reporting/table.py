@@ -132,6 +132,12 @@ class Table:
         """The same in the plural, with the size of groups."""
         return self.values.units if self.unit == self.values.unit else "groups"
 
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """Numbers of samples of an image, rising; empty if no model samples."""
+        counts = {len(value) for own in self.values.of.values() for value in own.values() if isinstance(value, list)}
+        return tuple(sorted(counts - {0, 1}))
+
     def cells(self, line: Line) -> list[Cell]:
         """Return the cells of a line, in the order of the columns."""
         return [line.cells[metric.name] for metric in self.columns]

@@ -22,6 +22,8 @@ class Overview:
     """Number of requested images with all values of all settings."""
     missing: tuple[str, ...]
     """Titles of the metrics of many images or of models that some setting lacks."""
+    samples: int
+    """Number of samples of an image; 1 if no model samples."""
 
     @property
     def begun(self) -> str:
@@ -42,7 +44,10 @@ def overview(run: Path) -> Overview:
         if not all(_is_measured(folder, setting, metric) for setting in manifest.settings)
     ]
     done = sum(image not in undone for image in manifest.scope)
-    return Overview(manifest, len(manifest.scope), done, tuple(missing))
+    counts = [len(record.outputs) for known in folder.by_image.values() for record in known.samples.values()]
+    if any(setting.temperature is not None for setting in manifest.settings):
+        counts.append(manifest.protocol.samples)
+    return Overview(manifest, len(manifest.scope), done, tuple(missing), max(counts, default=1))
 
 
 def _is_done(folder: RunFolder, setting: Setting, image: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -226,7 +227,7 @@ def tasks(scales: Iterable[int]) -> str:
 def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES) -> str:
     """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns.
 
-    ``units`` are what means are over, as in ``Values``.
+    ``units`` are what means are over, as in ``Values``. The number of samples is that of a column's signature (``|n10``).
     """
     means = "" if units == IMAGES else f" Means are over {units}, whose images are averaged first."
     name = label.partition("@")[0]
@@ -236,7 +237,9 @@ def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES
     classic = ""
     if name == SUITE and any(metric.name in ("psnr", "ssim") for metric in metrics):
         classic = " Papers of classic SR print PSNR and SSIM on Y without a border: --suite classic-y."
-    return f"Protocol {label}, {suite.about}.{means}{classic}"
+    counts = {part[1:] for metric in metrics for part in metric.signature.split("|") if re.fullmatch(r"n[\d-]+", part)}
+    samples = f"; {' or '.join(sorted(counts))} samples per image" if counts else ""
+    return f"Protocol {label}, {suite.about}{samples}.{means}{classic}"
 
 
 def exactly(number: float) -> str:

@@ -172,7 +172,8 @@ class Findings(Extent):
         items = self.items - self.tried
         if count or items:
             left = " and ".join(filter(None, [words, number_of(items, "item") if items else ""]))
-            parts.append(f"{left} {'needs' if count + items == 1 else 'need'} --resample all")
+            verb = "is" if count + items == 1 else "are"
+            parts.append(f"left out {verb} {left}, which srbench verify {self.folder} --resample all checks")
         count, words = self._left_by("depends-on-machine")
         if count:
             parts.append(f"{words} {'depends' if count == 1 else 'depend'} on the machine")

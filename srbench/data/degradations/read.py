@@ -74,16 +74,22 @@ class Degradation:
     about: str = ""
 
     @property
-    def words(self) -> str:
-        """All steps in one line: ``mine@1: blur sigma 0.2..2 | downscale by matlab (seed 0)``."""
-        steps = " | ".join(step.words for step in self.steps)
+    def key(self) -> str:
+        """All that determines LR: ``mine@1: blur sigma 0.2..2 | downscale by matlab (seed 0)``."""
+        steps = " | ".join(step.key for step in self.steps)
         return f"{self.name}@{self.version}: {steps} (seed {self.seed})"
+
+    @property
+    def words(self) -> str:
+        """All steps in one line: ``mine@1: blur sigma 0.2 to 2, downscale by matlab; random seed 0``."""
+        steps = ", ".join(step.words for step in self.steps)
+        return f"{self.name}@{self.version}: {steps}; random seed {self.seed}"
 
     def __call__(self, hr: Tensor, scale: int) -> Tensor:
         """Map HR (3, s*h, s*w) uint8 to LR (3, h, w) uint8. Raises DataError for sizes that a step cannot take."""
         size = hr.shape[-2] // scale, hr.shape[-1] // scale
         pixels = sha256_bytes(hr.contiguous().numpy().tobytes())
-        start = hashlib.sha256(f"{self.words} x{scale} {pixels}".encode()).digest()
+        start = hashlib.sha256(f"{self.key} x{scale} {pixels}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(start[:8], "big") >> 1)
         image = hr
         for step in self.steps:
@@ -124,7 +130,7 @@ def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
 
     Raises DataError if a step resizes images at scale 1, or no step downscales them at another scale.
     """
-    name, steps, made = degradation.name, degradation.steps, degradation.words
+    name, steps = degradation.name, degradation.steps
     if scale > 1 and not any(step.downscales for step in steps):
         raise DataError(f"degradation {name} keeps the size, for scale 1; for scale {scale} add {_ONE_STEP}")
     resizing = [type(step).__name__.lower() for step in steps if step.downscales or isinstance(step, Rescale)]
@@ -133,7 +139,9 @@ def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
             f"degradation {name} has the step {resizing[0]}, but scale 1 keeps the size; write a file with steps such as "
             "blur, noise and jpeg alone"
         )
-    return Derived(whole, partial(_with_lr, scale, degradation), made, f"made from HR by {made}")
+    return Derived(
+        whole, partial(_with_lr, scale, degradation), degradation.key, f"made from HR by {degradation.words}"
+    )
 
 
 def _with_lr(scale: int, degradation: Degradation, pair: ImagePair) -> ImagePair:

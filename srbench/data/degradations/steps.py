@@ -56,16 +56,27 @@ class Step:
         raise NotImplementedError
 
     @property
-    def words(self) -> str:
-        """Kind and values: ``noise sigma 1..10``."""
+    def key(self) -> str:
+        """Kind and all values, from which random numbers are seeded: ``noise sigma 1..10 grey False``."""
         values = asdict(self)  # type: ignore[call-overload]
-        given = [f"{name.replace('_', ' ')} {_short(value)}" for name, value in values.items() if value is not None]
+        given = [
+            f"{name.replace('_', ' ')} {_short(value, '..')}" for name, value in values.items() if value is not None
+        ]
         return " ".join([type(self).__name__.lower(), *given])
 
+    @property
+    def words(self) -> str:
+        """Kind and values for readers: ``noise sigma 1 to 10 grey``."""
+        given = [type(self).__name__.lower()]
+        for name, value in asdict(self).items():  # type: ignore[call-overload]
+            if value is not None and value is not False:
+                given.append(name.replace("_", " ") + ("" if value is True else f" {_short(value, ' to ')}"))
+        return " ".join(given)
 
-def _short(value: Any) -> str:  # noqa: ANN401 - any value of a step
+
+def _short(value: Any, to: str) -> str:  # noqa: ANN401 - any value of a step
     if isinstance(value, Range):
-        return f"{value[0]:g}..{value[1]:g}" if value[0] != value[1] else f"{value[0]:g}"
+        return f"{value[0]:g}{to}{value[1]:g}" if value[0] != value[1] else f"{value[0]:g}"
     return "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -88,7 +88,7 @@ def test_the_report_calls_lr_the_input(denoise):
     text, page = (report / "report.md").read_text(), (report / "report.html").read_text()
     assert text.startswith("# Restoration: input, Mean\n")
     assert f"> {LEFT_OUT}" in text
-    assert "- input: made from HR by noise@1: noise sigma 20" in text
+    assert "- input: made from HR by noise@1: noise sigma 20; random seed 0\n" in text
     assert "<dt>input</dt><dd>made from HR by noise@1" in page
     assert "<h1>Restoration: input, Mean</h1>" in page
     columns = data_of(page)["columns"]

@@ -80,6 +80,17 @@ def test_a_folder_of_runs_is_a_line_per_run_that_has_begun(command, photos):
     assert {cells(line)[3] for line in command("list", "runs", "runs/grid").out.splitlines()} == {"x2", "x4"}
 
 
+def test_only_models_that_sample_have_a_number_of_samples(command, make_run):
+    make_run("runs/net", {("m", None): {"a": (20.0, 0.1)}})
+    make_run("runs/flow", {("flow", 0.8): {"a": ([20.0, 21.0], [0.1, 0.2])}})
+    make_run("runs/made", {("folder", None): {"a": ([20.0, 21.0], [0.1, 0.2])}})
+    assert [("2 samples" in line, "samples" in line) for line in command("list", "runs").out.splitlines()] == [
+        (True, True),
+        (True, True),
+        (False, False),
+    ]
+
+
 def test_nothing_to_list(command, photos):
     assert "no such folder; name the folder of your runs" in command("list", "runs").err
     assert "no run in it; name a folder that srbench run made" in command("list", "runs", photos).err

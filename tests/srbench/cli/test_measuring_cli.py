@@ -17,7 +17,7 @@ from builders import everything
 from srbench import metrics
 from srbench.benchmark.sampler import Sampler
 from srbench.data.datasets import Folder
-from srbench.images.io import header_size, read_uint8, write_png
+from srbench.images.io import crop_to_multiple, header_size, read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest
@@ -367,3 +367,30 @@ def test_the_scale_of_weights_and_classes_may_be_left_out(command, photos, model
     several = command("run", "--models", f"rrdb:{weights},esrgan:{other}", *options)
     assert several.code == 1
     assert "the models are made for several scales" in several.err
+
+
+@pytest.fixture
+def three(photos):
+    """Folders ours and theirs of three samples of every photo, and a suite of a metric of all samples."""
+    Path("spread.toml").write_text(
+        'name = "spread"\nversion = 1\nmetrics = ["psnr", "sigma"]\nsamples = 10\nabout = "s"\n'
+    )
+    for path in sorted(photos.glob("*.png")):
+        for label, step in (("ours", 3), ("theirs", 5)):
+            for sample in range(3):
+                level = crop_to_multiple(read_uint8(path), 4).int() + step * sample
+                write_png(Path(label) / f"{path.stem}_sample{sample}.png", level.clamp(0, 255).to(torch.uint8))
+    return "ours=ours,theirs=theirs"
+
+
+def test_outputs_made_elsewhere_are_measured_with_the_samples_that_there_are(command, photos, three):
+    options = ("--scale", 4, "--data", photos, "--suite", "spread.toml", "--out", "run")
+    for _ in range(2):  # the second time from the run folder
+        done = command("run", "--models", three, *options)
+        assert done.code == 0, done.err
+        assert "–" not in done.out
+        assert "SIGMA|RGB|float|ddof1|v1|n3" in done.out
+    assert read_manifest(Path("run")).protocol.samples == 3
+    done = command("run", "--models", f"bicubic,{three}", *options[:-1], "mixed")
+    line = "No sigma for models without 10 samples per image (ours 3, theirs 3); --samples 3 with a new --out measures them."
+    assert done.out.count(line) == 1

@@ -327,7 +327,7 @@ def test_layouts_of_other_toolkits(laid_out, hr, lr, known_by, lr_folder):
     folder = laid_out(hr, lr)
     dataset = open_dataset(RunSpec((), 4, str(folder)))
     assert (dataset.name, list(dataset)) == (f"Set2 ({known_by})", ["a", "b"])
-    assert dataset.lr_origin == f"those in {lr_folder}, paired by name"
+    assert dataset.lr_origin == f"from {lr_folder}, paired with HR by name"
     pair = dataset.read("b")
     assert pair.hr.shape == (3, 16, 16), "HR is cropped as LR was made"
     assert torch.equal(pair.lr, torch.full((3, 4, 4), 61 / 255))

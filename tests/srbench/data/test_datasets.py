@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 import torch
+from builders import flat
 
 from srbench.data import DataError
 from srbench.data.datasets import Folder, PairedFolders, cropped, scale_of_folders
@@ -53,7 +54,7 @@ def pairs(photos, tmp_path):
 
 def test_pairs_are_taken_as_they_are(pairs):
     dataset = PairedFolders(*pairs, 4)
-    assert (dataset.name, list(dataset), len(dataset)) == ("hr", ["a", "c", "d"], 3)
+    assert (dataset.name, list(dataset), len(dataset)) == (pairs[0].parent.name, ["a", "c", "d"], 3)
     pair = dataset.read("c")
     assert torch.equal(pair.lr, pair.hr[:, ::4, ::4])
 
@@ -161,3 +162,12 @@ def test_images_below_the_scale(tmp_path):
 def test_crop_below_the_scale(photos, open_dataset):
     with pytest.raises(DataError, match="a crop of 3 leaves no LR pixel at scale 4"):
         cropped(open_dataset(photos, 4), 4, 3)
+
+
+def test_a_folder_called_hr_is_named_after_the_folder_around_it(tmp_path):
+    for name in ("HR", "LR"):
+        write_png(tmp_path / "Set5" / name / "a.png", flat(1, 8 if name == "HR" else 2))
+    folder = tmp_path / "Set5" / "HR"
+    paired = PairedFolders(folder, tmp_path / "Set5" / "LR", 4)
+    assert (Folder(folder, 4).name, paired.name) == ("Set5", "Set5")
+    assert paired.lr_origin == "from a folder, paired with HR by name"

@@ -47,8 +47,8 @@ def test_the_seed_and_the_image_determine_the_random_numbers(image, tmp_path):
     first, second = (read_degradation(f"{tmp_path}/mine.toml{seed}") for seed in ("", "+seed=2"))
     assert not torch.equal(first(image, 4), second(image, 4))
     assert torch.equal(second(image, 4), second(image, 4))
-    assert first.words == "mine@1: downscale by matlab | noise sigma 20 grey False (seed 1)"
-    assert second.words == "mine+seed=2@1: downscale by matlab | noise sigma 20 grey False (seed 2)"
+    assert first.words == "mine@1: downscale by matlab, noise sigma 20; random seed 1"
+    assert second.key == "mine+seed=2@1: downscale by matlab | noise sigma 20 grey False (seed 2)"
     flat = torch.full_like(image, 100)
     brighter = flat + 1
     assert not torch.equal(first(flat, 4) + 1, first(brighter, 4)), "each image has its own noise"
@@ -96,7 +96,7 @@ def test_a_data_set_degraded(photos):
     assert torch.equal(noisy.read("b").hr, whole.read("b").hr)
     assert torch.equal(noisy.read("b").lr, noisy.read("b").lr)
     assert not torch.equal(noisy.read("b").lr, whole.read("b").lr)
-    assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@2: blur sigma 0.2..2 | downscale by matlab")
+    assert noisy.lr_origin.startswith("made from HR by blur-noise-jpeg@2: blur sigma 0.2 to 2, downscale by matlab")
     digests = {
         whole.digest("b"),
         noisy.digest("b"),
@@ -122,7 +122,7 @@ def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
     done = command(*run, "--degrade", "blur-noise-jpeg")
     assert done.code == 0, done.err
     manifest = read_manifest(tmp_path / "run")
-    assert manifest.protocol.lr.endswith("noise sigma 1..10 grey False | jpeg quality 50..95 (seed 0)")
+    assert manifest.protocol.lr.endswith(", noise sigma 1 to 10, jpeg quality 50 to 95; random seed 0")
     assert "--degrade blur-noise-jpeg" in manifest.invocations[0].command
     for other in (("--degrade", "stablesr"), ("--degrade", "blur-noise-jpeg+seed=1"), ()):
         refused = command(*run, *other)

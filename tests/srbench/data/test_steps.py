@@ -149,7 +149,7 @@ def test_lr_images_as_files(command, photos, tmp_path, monkeypatch):
     degrade = ("data", "degrade", str(photos), "--scale", "4", "--out", "lr", "--degrade")
     done = command(*degrade, "stablesr")
     assert done.code == 0, done.err
-    assert done.out.startswith("4 LR images in lr, made from HR by stablesr@1: sharpen | kernel sigma 0.2..1.5")
+    assert done.out.startswith("4 LR images in lr, made from HR by stablesr@1: sharpen, kernel sigma 0.2 to 1.5")
     assert [(step.done, step.total, step.what) for step in steps][::2] == [(0, 4, "a"), (2, 4, "c"), (4, 4, "")]
     first = read_uint8(tmp_path / "lr" / "b.png")
     (tmp_path / "lr" / "b.png").unlink()

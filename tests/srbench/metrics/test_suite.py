@@ -133,7 +133,7 @@ def test_a_run_folder_is_of_one_suite(classic):
         (
             "srflow",
             ("psnr", "ssim"),
-            "Protocol srflow@1, the test code of SRFlow (2020): 8-bit RGB by floor, no crop; the eight columns of its table. "
+            "Protocol srflow@1, the test code of SRFlow (2020): 8-bit RGB by floor, no crop. "
             "Papers of classic SR print PSNR and SSIM on Y without a border: --suite classic-y.",
         ),
         (
@@ -142,12 +142,17 @@ def test_a_run_folder_is_of_one_suite(classic):
             "Protocol classic-y@2, the tables of EDSR, RCAN and SwinIR: luma of BT.601 from 8-bit RGB, not rounded, as many "
             "border pixels left out as the scale, Gaussian SSIM.",
         ),
+        (
+            "srflow-round",
+            ("sigma",),
+            "Protocol srflow-round@1, srflow on images rounded to 8 bits, as in the tables of SRDiff and others; 3 samples per image.",
+        ),
         ("srflow", ("psnr+channels=Y",), "Protocol srflow@1: PSNR|Y|floor|crop0|v1."),
     ],
 )
 def test_the_protocol_in_one_line(suite, names, line):
     opened = read_suite(suite)
-    metrics = open_metrics(names, opened.columns, opened.quantize)
+    metrics = open_metrics(names, opened.columns, opened.quantize, samples=3)
     assert protocol_line(opened.label, [metric.info for metric in metrics]) == line
 
 

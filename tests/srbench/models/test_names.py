@@ -95,3 +95,8 @@ def test_our_metrics_have_the_same_digest_when_they_are_opened():
     ours = [name for name in registered("metrics") if name not in ("fid", "kid")]  # their network is pyiqa's
     for name in (*ours, "psnr+channels=Y+border=4", "ssim+window=gaussian11"):
         assert metric_digest(name, "round") == open_metric(name, "round").info.digest != metric_digest(name, "floor")
+
+
+def test_the_label_of_weights_that_are_called_like_the_model_repeats_no_name(tmp_path):
+    assert ModelSpec.parse(f"srflow:{tmp_path / 'srflow'}").label == "srflow"
+    assert ModelSpec.parse(f"srflow:{tmp_path / 'mine'}").label == "srflow-mine"

@@ -14,7 +14,7 @@ from srbench.benchmark.run import score_run
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import write_report
+from srbench.reporting.report import renew_report, write_report
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
@@ -123,3 +123,21 @@ def test_templates_are_code_of_a_report(monkeypatch):
     code_of_report.cache_clear()
     assert code_of_report("srbench.reporting.report") != before
     code_of_report.cache_clear()
+
+
+def test_a_caption_and_label_of_the_author_stay_when_the_report_is_renewed(finished, command):
+    options = ("--caption", r"Denoising \cite{x}.", "--label", "tab:mine")
+    assert command("report", finished, *options).code == 0
+    lines = [r"\caption{Denoising \cite{x}.}", r"\label{tab:mine}"]
+    table = finished / "report" / "table.tex"
+    assert [line for line in table.read_text().splitlines() if line.startswith((r"\caption", r"\label"))] == lines
+    assert report_findings(finished) == []
+    (finished / "report" / "report.html").unlink()
+    renew_report(finished)
+    assert all(line in table.read_text() for line in lines)
+    assert command("report", finished).code == 0
+    assert r"\cite" not in table.read_text()
+    wrong = command("report", finished, "--label", "a}b")
+    assert (wrong.code, "label 'a}b'" in wrong.err) == (1, True)
+    folder = command("report", finished.parent, *options)
+    assert (folder.code, "--caption goes with runs" in folder.err) == (2, True)

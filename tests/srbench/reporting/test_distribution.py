@@ -103,8 +103,10 @@ def test_the_section_has_sentences_and_plots_in_markdown_and_on_the_page(sampled
     run = sampled(THREE)
     write_report([run])
     shown = section(run)
-    assert "- Lowest CRPS, comparing one row per model: flow τ=0.8 at 8.26" in shown
-    assert "- Lowest LPIPS energy, comparing one row per model: flow τ=0.8 at 0.425" in shown
+    head = texts(run)[0].split("\n\n")[1]
+    assert head.startswith("- Lowest CRPS, comparing one row per model: flow τ=0.8 at 8.26")
+    assert "\n- Lowest LPIPS energy, comparing one row per model: flow τ=0.8 at 0.425" in head
+    assert all("Lowest CRPS" not in text.split(f">{TITLE}<")[-1] for text in (shown, texts(run)[1])), "it is said once"
     assert "- Temperature with the lowest CRPS: 0.8 for flow (of 0.5 and 0.8)." in shown
     assert "- Samples spread less than the error of their mean" in shown
     assert "flow τ=0.5 0.03 (0.03–0.03) and flow τ=0.8 0.02 (0.02–0.02)" in shown, "samples 70 to 74, 100 to 104; HR 20"

@@ -85,6 +85,19 @@ def test_packaged_models_are_spelt_as_in_papers_and_labels_of_users_as_given(mak
         assert f"\n{name} & " in text, text
 
 
+def test_the_caption_names_the_number_of_samples(make_row):
+    psnr = [metric("psnr")]
+    rows = [
+        make_row(label, None, str(k), {"psnr": [20.0 + k] * n})
+        for label, n in (("m", 1), ("flow", 3))
+        for k in range(8)
+    ]
+    text = latex_table(table_of(values_of(rows, psnr), psnr), MANIFEST, intervals=False)
+    assert "means over images, and over 3 samples of each" in text
+    text = latex_table(table_of(values_of(rows[:8], psnr), psnr), MANIFEST, intervals=False)
+    assert "means over images." in text
+
+
 def test_the_caption_names_the_units_of_intervals(make_row):
     psnr = [metric("psnr")]
     rows = [make_row("m", None, str(image), {"psnr": [20.0 + image]}) for image in range(12)]

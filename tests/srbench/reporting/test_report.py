@@ -126,7 +126,7 @@ def test_the_mean_of_few_images_has_no_interval(write_run):
     write_report([run], ["tex"], intervals=True)
     table = (run / "report" / "table.tex").read_text()
     assert table.count("scriptsize") == 2
-    assert r"means over images with 95\,\% intervals (by sign flips, from 6 images on)" in table
+    assert r"means over images, and over 2 samples of each, with 95\,\% intervals (by sign flips, from 6 images on)" in table
     few = write_run(of_images(NAMES[:5]))
     assert "intervals of the means" not in report(few, "md")
     write_report([few], ["tex"], intervals=True)

@@ -12,8 +12,13 @@ from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
 from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of, table_of_runs
+from srbench.run_folder.protocol import Setting
 
-FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")}
+FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")} | {
+    "crps": metric("crps", direction=-1),
+    "lpips_energy": metric("lpips_energy", title="LPIPS energy", direction=-1, digits=3),
+    "spread_skill": metric("spread_skill", title="spread/skill", direction=0, per="set"),
+}
 EASE = np.random.default_rng(0).normal(0, 0.02, 12)
 NOISE = np.random.default_rng(1).normal(0, 0.02, 12)
 
@@ -87,6 +92,25 @@ def test_the_summary(say, snapshot):
     found["too few images"] = say({M: {"lpips": 0.2}, N: {"lpips": 0.3}}, 5)
     found["consistent by projection"] = say(CASES["diverse and consistent"], projected=["flow"])
     assert found == snapshot
+
+
+def test_scores_of_samples_lead_and_the_spread_of_samples_follows(make_row):
+    settings = {
+        M: {"crps": 9.0, "lpips_energy": 0.7, "lpips": 0.2},
+        FLOW: {"crps": 8.0, "lpips_energy": 0.4, "lpips": 0.3},
+    }
+    metrics = [FACTS[name] for name in ("lpips", "crps", "lpips_energy", "spread_skill")]
+    rows = [
+        make_row(*setting, str(k), {name: value + EASE[k] for name, value in means.items()})
+        for setting, means in settings.items()
+        for k in range(12)
+    ]
+    values = values_of(rows, metrics, {Setting(*FLOW): {"spread_skill": 0.5}})
+    assert summary(table_of(values, metrics)) == [
+        "Lowest CRPS: flow τ=0.5 at 8.00, ahead of m (9.00, p < 0.001).",
+        "Lowest LPIPS energy: flow τ=0.5 at 0.400, ahead of m (0.700, p < 0.001).",
+        "Spread of samples divided by the error of their mean (spread/skill, 1 if calibrated): flow τ=0.5 0.50.",
+    ]
 
 
 def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):

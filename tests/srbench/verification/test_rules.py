@@ -57,7 +57,7 @@ def test_equal_reasons_share_a_line():
         found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
     assert found.text().splitlines() == [
         "run: unverified, nothing contradicted: 1 of 10 values reproduced from their images; "
-        "4 values (sigma) and 2 items need --resample all",
+        "left out are 4 values (sigma) and 2 items, which srbench verify run --resample all checks",
         "unverified (not-measured): near a, near b, near c and 2 more: its images are missing or have changed",
         "note (needs-resampling): sigma (4 values): it needs outputs as the model returned them",
         "0 of 0 images unchanged; plots and images of the report compared with their hashes alone",
@@ -71,14 +71,15 @@ def test_the_first_line_has_the_verdict():
     )
     found.sampled = found.tried = 1
     assert found.text().splitlines()[0] == (
-        "run: verified from its files: 3 of 3 values, 1 of 2 items by their models; 1 item needs --resample all"
+        "run: verified from its files: 3 of 3 values, 1 of 2 items by their models; left out is 1 item, which "
+        "srbench verify run --resample all checks"
     )
     found.leave_to_resampling("sigma", "it needs outputs as the model returned them")
     for title in ("runtime", "memory"):
         found.leave_to_machine(title, "it depends on the machine, so it is not measured again")
     assert found.text().splitlines()[0] == (
-        "run: verified from its files: 3 of 6 values, 1 of 2 items by their models; 1 value (sigma) and 1 item need "
-        "--resample all; 2 values (runtime, memory) depend on the machine"
+        "run: verified from its files: 3 of 6 values, 1 of 2 items by their models; left out are 1 value (sigma) "
+        "and 1 item, which srbench verify run --resample all checks; 2 values (runtime, memory) depend on the machine"
     )
     found.contradict("m a", "PSNR is 20, and the table has 21")
     assert found.text().startswith(
@@ -105,7 +106,8 @@ def test_the_command(finished, command):
     done = command("verify", finished)
     assert done.code == 0
     assert done.out.splitlines()[0] == (
-        f"{finished}: verified from its files: 18 of 27 values; 9 values (sigma) and 9 items need --resample all"
+        f"{finished}: verified from its files: 18 of 27 values; left out are 9 values (sigma) and 9 items, "
+        f"which srbench verify {finished} --resample all checks"
     )
     assert "21 of 21 images unchanged" in done.out
     assert read_verified(finished).verdict == "verified from its files"
