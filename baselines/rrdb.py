@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srbench.files.config import load_network, require_range
+from srbench.images.network_input import require_lr
 from srbench.interfaces import WeightsInfo
 
 SLOPE = 0.2
@@ -159,7 +160,8 @@ class RRDBNet(RRDBTrunk):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. Raises ImageError for anything else."""
+        require_lr(lr, values=not self.training)
         x, _ = self.trunk(lr)
         for step in range(len(self.conv_up)):
             x = self.upscale(x, step)

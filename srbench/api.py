@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,17 +53,28 @@ class EvaluationError(SRBenchError):
     """Raised for models or folders that cannot be evaluated."""
 
 
+_OPTION = re.compile(r"(srbench [a-z]+ [^;,]*)|(?<![^\s(])--([a-z]+)(?: ([0-9]+|[A-Z]\S*|auto|cpu|groups)\b)?")
+"""A command, or an option with its value, in a message."""
+
+
 def _without_our_frames(function: Callable[P, R]) -> Callable[P, R]:
     """Raise the SRBenchErrors of a function without the frames in srbench: their one line says what is wrong.
 
-    The traceback of an exception in the user's own code, which caused the error, is kept.
+    Options in it become arguments, which have the same names: ``--scale 4`` is ``scale=4``. The traceback of an
+    exception in the user's own code, which caused the error, is kept.
     """
+
+    def argument(found: re.Match[str]) -> str:
+        command, option, value = found.groups()
+        shown = f'"{value}"' if value and value.islower() else value
+        return command or (f"{option}={shown}" if value else option)
 
     @wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> R:
         try:
             return function(*arguments, **named)
         except SRBenchError as error:
+            error.args = (_OPTION.sub(argument, str(error)),)
             raise error.with_traceback(None) from error.__cause__
 
     return call

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from srbench.images.box import Box
+from srbench.images.network_input import require_lr
 from srbench.images.resize import downscale
 from srbench.interfaces import TEMPERATURE, Weighted, WeightsInfo
 from srbench.machine.precision import products
@@ -83,7 +84,11 @@ class SRFlow(nn.Module):
         Args:
             lr: (3, h, w) in [0, 1], or a batch (b, 3, h, w).
             gradients: True for training; see ``Given``.
+
+        Raises:
+            ImageError: LR has another shape, is not floating point or, unless in training, far exceeds [0, 1].
         """
+        require_lr(lr, values=not gradients, or_single=True)
         reversible = gradients and self.reversible
         return Given(self.encoder, self.flow, self.config, lr, gradients=gradients, reversible=reversible)
 
@@ -133,7 +138,11 @@ class SRFlow(nn.Module):
 
         Returns:
             (b, 3, s*h, s*w), not clamped, without gradients.
+
+        Raises:
+            ImageError: LR is not such a batch.
         """
+        require_lr(lr, values=False)  # at the values looks ``given``
         stated = self.weights.temperature if isinstance(self, Weighted) else None
         temperature = TEMPERATURE if stated is None else stated
         generator = torch.Generator().manual_seed(0) if generator is None else generator

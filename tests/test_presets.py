@@ -108,7 +108,7 @@ def test_training(path, kind, tmp_path):
     (tmp_path / "resolved.toml").write_text(to_toml(preset))
     assert load_toml(tmp_path / "resolved.toml", kind) == preset
     training = preset.training
-    training.check(processes=1)
+    training.check(1, scale_of(preset))
     assert training.checkpoint_every <= training.steps
     assert training.validate_every <= training.steps
     assert 1e-5 <= training.learning_rate <= 1e-2

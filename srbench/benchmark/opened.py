@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from srbench.benchmark.checkpoints import NamedModel, models_named, require_memo
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import groups, has_hr
+from srbench.images.pairing import require_partners
 from srbench.interfaces import (
     Dataset,
     MetricInfo,
@@ -32,7 +32,7 @@ from srbench.run_folder.location import folder_of
 from srbench.run_folder.manifest import is_run, read_manifest
 from srbench.run_folder.protocol import FORMAT, RESERVED, Manifest, Protocol, Setting, drawn_settings
 from srbench.run_folder.request import RunSpec
-from srbench.words import is_file_name, listed, unknown
+from srbench.words import is_file_name, unknown
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,9 @@ def open_request(
             _require_memory(model, named[place + 1 :], spec.device)
             samples = isinstance(model.model, StochasticSRModel)
             if isinstance(model.model, ResultFolder):
-                _pair(model.spec, model.model, dataset)
+                results, images = model.model, tuple(dataset)
+                results.pair_with(images, results.scale)
+                require_partners(results.without_partner(images, dataset.name, spec.limit))
         else:
             samples = recorded is not None and Setting(model.label, None) not in recorded.settings
         settings += drawn_settings(spec, model) if samples else [Setting(model.label, None)]
@@ -295,17 +297,6 @@ def usable(
         who, verb, advice = f"all metrics of {suite}", "need", "choose metrics with --metrics"
     lack = lacking[need]
     raise lack.error(f"{who} {verb} {lack.what}; {', or '.join(filter(None, (lack.remedy, advice)))}")
-
-
-def _pair(spec: str, results: ResultFolder, dataset: Dataset) -> None:
-    """Pair precomputed results with the images of a dataset; warn of those that match none, perhaps misspelt."""
-    results.pair_with(list(dataset), results.scale)
-    unpaired = results.unpaired(list(dataset))
-    if unpaired:
-        warnings.warn(
-            f"{spec}: {listed(unpaired)} in it belong to no image of {dataset.name}, and are not measured",
-            stacklevel=3,
-        )
 
 
 def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_downloaded, set_folder
 from srbench.data.datasets import has_hr
 from srbench.files.config import preset_names
-from srbench.interfaces import ImageMetric, ModelMetric, SRBenchError
-from srbench.metrics.loading import FAMILIES, described, metric_digest
+from srbench.interfaces import ImageMetric, Metric, ModelMetric, SRBenchError
+from srbench.metrics.loading import FAMILIES, described, located, metric_digest, open_metric, parse_metric
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
+from srbench.models.names import ModelSpec
 from srbench.plugins import PluginError
-from srbench.plugins.registry import docstring_of, is_ours, load_dataset, registered
+from srbench.plugins.registry import docstring_of, find_plugin, is_ours, load_dataset, registered
 from srbench.run_folder.limits import SAMPLES
 from srbench.weights.files import load_metadata, packaged_weights, parameter_count
 from srbench.weights.metadata import read_metadata
@@ -57,6 +58,18 @@ def weights_of(model: str) -> dict[int, Path]:
     return {scale: path for (name, scale), path in packaged_weights(package).items() if name == model}
 
 
+def kind_of_plugin(text: str) -> Kind:
+    """Return the kind of a model or metric that is named by its code, such as ``file.py:Name``, or has other weights.
+
+    Imports it. Raises PluginError if that fails.
+    """
+    model, metric = CATALOGUE[:2]
+    if text.partition(":")[0] in registered(FAMILIES):
+        return metric
+    factory = find_plugin("models", ModelSpec.parse(parse_metric(text)[0]).name).factory
+    return metric if isinstance(factory, type) and issubclass(factory, Metric) else model
+
+
 def _about(group: str, name: str) -> str:
     """Return the first sentence of a plug-in's docstring, or why the plug-in is broken."""
     try:
@@ -86,8 +99,9 @@ def _model_details(name: str) -> Iterator[Detail]:
     from srbench.interfaces import StochasticSRModel
     from srbench.models.loading import ready_models
 
-    yield "about", _about("models", name)
-    yield "code", registered("models")[name].value
+    code = ModelSpec.parse(name).name
+    yield "about", _about("models", code)
+    yield "code", registered("models")[code].value if code in registered("models") else code
     try:
         ready = ready_models(name)
     except SRBenchError as error:
@@ -117,8 +131,10 @@ def _metrics() -> Iterator[Row]:
 def _metric_details(name: str) -> Iterator[Detail]:
     from srbench.metrics.pyiqa_variants import weights_origin
 
-    yield "about", _about("metrics", name)
-    loaded = described(name)
+    is_variant = name.partition(":")[0] in registered(FAMILIES)
+    if not is_variant:
+        yield "about", _about("metrics", parse_metric(name)[0])
+    loaded = open_metric(name) if is_variant else described(name)
     metric = loaded.info
     if isinstance(loaded.metric, ModelMetric):
         inputs = "the model"
@@ -143,7 +159,7 @@ def _metric_details(name: str) -> Iterator[Detail]:
     yield "values", per[metric.per] + (", two or more" if "samples" in loaded.needs else "")
     yield "protocol", metric.protocol
     yield "signature", metric.signature
-    yield "code", registered("metrics")[name].value
+    yield "code", registered("metrics")[name].value if name in registered("metrics") else located(name)
     if is_ours("metrics", name) and metric_digest(name, "floor") is None:  # a network of pyiqa
         yield "weights", weights_origin("fid")
         yield "fetch", f"srbench weights fetch --metrics {name}"

@@ -62,8 +62,8 @@ _GIVEN = {
 def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # noqa: ANN401 - click's
     """Export trained weights, or a model as ONNX.
 
-    TRAINING is the folder of a finished training; its weights are exported as one file with a model card (.md) beside
-    it, whose YAML header hubs read. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
+    TRAINING is the folder of a training; its last weights are exported as one file with a model card (.md) beside it,
+    whose YAML header hubs read. MODEL is a network with one output, such as rrdb or rrdb:TRAINING.
     """
     for name, value in values.items():
         if value is not None and value is not False and name not in _GIVEN[form]:

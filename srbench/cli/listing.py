@@ -87,15 +87,17 @@ def _run_cells(run: Overview) -> tuple[str, ...]:
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows. Of a RUN, or of each run below a DIR, the head of report.md is printed, as
+    NAME is anything that srbench list shows, or a model or metric such as file.py:Name. Of a RUN, or of each run below a DIR, the head of report.md is printed, as
     Markdown for a README: conclusions, tables and notes.
     """
-    from srbench.cli.catalogue import CATALOGUE
+    from srbench.cli.catalogue import CATALOGUE, kind_of_plugin
 
     kinds = [kind for kind in CATALOGUE if name in kind.names()]
     if not kinds and Path(name).is_dir():
         _show_runs(Path(name))
         return
+    if not kinds and (":" in name or name.endswith(".py")):
+        kinds = [kind_of_plugin(name)]
     if not kinds:
         raise SRBenchError(unknown("name", name, set().union(*(kind.names() for kind in CATALOGUE))))
     for number, kind in enumerate(kinds):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -50,6 +52,27 @@ def _write_template(context: click.Context, option: click.Parameter, file: Path 
     context.exit()
 
 
+def _bench_file(named: Sequence[Path], models: Sequence[str]) -> Path | None:
+    """Return the BENCH.TOML that the arguments name, if any.
+
+    Raises click.UsageError for several, and for models, which belong behind those of ``--models``.
+    """
+    if not named:
+        return None
+    from srbench.models.names import NETWORKS
+    from srbench.plugins.registry import registered
+
+    texts = [text for path in named for text in str(path).split(",")]
+    codes = [re.split("[:@+]", text.rpartition("=")[2])[0] for text in texts]
+    if all(code in registered("models") or Path(code).suffix in (".py", *NETWORKS) for code in codes):
+        raise click.UsageError(
+            f"{named[0]} is no BENCH.TOML; to measure models, write --models {','.join([*models, *texts])}."
+        )
+    if len(named) > 1:
+        raise click.UsageError(f"{named[0]} and {named[1]}: give one BENCH.TOML, and separate several names by commas.")
+    return named[0]
+
+
 def _take_rank(workers: WorkerCount) -> Rank:
     """Return the rank that a launcher gave this process, and take the GPU of that number, unless workers take all.
 
@@ -77,7 +100,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
         "srbench run --models bicubic,my_net.py:Net --scale 4 --data photographs",
     ),
 )
-@click.argument("bench", required=False, type=options.PATH, metavar="[BENCH.TOML]")
+@click.argument("bench", nargs=-1, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of precomputed "
     "outputs, FILE.pth, FILE.pt, FILE.onnx, FILE.param, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. A "
@@ -162,7 +185,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
     help="Write a BENCH.TOML with all options, to edit, and exit.",
 )
 def run(
-    bench: Path | None,
+    bench: tuple[Path, ...],
     workers: WorkerCount,
     engine: str | None,
     claims: Path | None,
@@ -177,7 +200,8 @@ def run(
     Several datasets, scales, suites or degradations make a run folder for every combination, and one table of them
     all. For a look at folders of outputs, without a run folder, there is srbench measure.
     """
-    named = ", ".join(values["models"] or ([] if bench is None else [str(bench)]))
+    file = _bench_file(bench, values["models"] or ())
+    named = ", ".join(values["models"] or map(str, bench))
     with shown_progress(f"opening {named}" if named else "") as progress:
         from srbench.benchmark.bench_file import requested_runs
         from srbench.benchmark.dataset import same_name_as_a_folder
@@ -185,7 +209,7 @@ def run(
         rank = _take_rank(workers) if values["shard"] == options.FROM_LAUNCHER else None
         if rank is not None:
             values["shard"] = f"{rank.number + 1}/{rank.world}"
-        specs = requested_runs(bench, {name: value for name, value in values.items() if value is not None})
+        specs = requested_runs(file, {name: value for name, value in values.items() if value is not None})
         if rank is not None:
             part = values["shard"].replace("/", "-of-")
             specs = [replace(spec, out=str(Path(str(spec.out)) / part)) for spec in specs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -121,6 +122,17 @@ def _one_name(text: str) -> str:
     return _name(text)
 
 
+def _metric(text: str) -> str:
+    """Return the name of a metric, registered or a bundle's as it is spelt there, not in the typed case."""
+    from srbench.metrics.suite import BUNDLES
+    from srbench.plugins.registry import registered
+
+    name, plus, arguments = _name(text).partition("+")
+    known = [*registered("metrics"), *BUNDLES]
+    spelt = {each.lower(): each for each in known} | {each: each for each in known}
+    return spelt.get(name, spelt.get(name.lower(), name)) + plus + arguments
+
+
 def _temperature(text: str | float) -> float:
     try:
         number = float(text)
@@ -128,6 +140,12 @@ def _temperature(text: str | float) -> float:
         number = math.nan
     if not 0 <= number < math.inf:
         raise click.BadParameter(f"{text!r} is not a temperature; give a number of 0 or more.")
+    if number > HIGHEST_TEMPERATURE:
+        warnings.warn(
+            f"temperature {number:g} is above {HIGHEST_TEMPERATURE:g}, where samples become noise; 1 is the temperature of "
+            "the distribution that a model has learnt",
+            stacklevel=2,
+        )
     return number
 
 
@@ -176,6 +194,8 @@ def _engine(text: str) -> str:
     return text
 
 
+HIGHEST_TEMPERATURE = 1.5
+"""Highest temperature without a warning: the packaged 4x SRFlow loses 10 dB of PSNR from 1 to 1.5."""
 FROM_LAUNCHER = "env"
 """Value of ``--shard`` for the shard that torchrun or Slurm gives this process."""
 PATH = click.Path(path_type=Path)
@@ -196,7 +216,9 @@ scale = partial(click.option, "--scale", metavar="S", type=COUNT)
 factor = partial(click.option, "--scale", metavar="S", type=whole(2))
 temperature = partial(click.option, "--temperature", metavar="T", type=_temperature)
 temperatures = partial(click.option, "--temperature", metavar="T,...", type=comma_separated(_temperature))
-metrics = partial(click.option, "--metrics", type=NAMES, metavar="METRIC,...", shell_complete=completion.METRICS)
+metrics = partial(
+    click.option, "--metrics", type=comma_separated(_metric), metavar="METRIC,...", shell_complete=completion.METRICS
+)
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)
 seed = partial(

@@ -17,7 +17,7 @@ from srbench.images.folders import groups_of, images_in
 from srbench.images.io import crop_centre, crop_to_multiple, header_size, pixels_sha256, quantize_floor, read_uint8
 from srbench.images.pairing import partners, require_larger_hr, scale_of_pairs
 from srbench.interfaces import Dataset, ImagePair
-from srbench.words import FILE_NAME, is_file_name, size_of
+from srbench.words import FILE_NAME, is_file_name, printable, size_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,7 +151,7 @@ def _usable(images: Mapping[str, Path]) -> dict[str, Path]:
         fault = f"{', '.join(unusable)}: the name cannot be {FILE_NAME}; rename it"
         if len(unusable) == len(images):
             raise DataError(fault)
-        warnings.warn(f"left out: {fault}", stacklevel=3)
+        warnings.warn(printable(f"left out: {fault}"), stacklevel=3)
     return {name: path for name, path in images.items() if is_file_name(name)}
 
 

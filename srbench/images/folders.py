@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 
 from srbench.images import ImageError
 from srbench.images.io import ENDINGS
-from srbench.words import listed
+from srbench.words import listed, printable
 
 _SUPPORTED = f"supported are {', '.join(ENDINGS)}"
 _EMPTY = f"{{}}: contains no images; {_SUPPORTED}"
@@ -67,12 +67,12 @@ def images_by_name(folder: Path) -> dict[str, Path]:
         fault = f"{folder}: {'; '.join(shared)} share a name, by which images are paired; move one of them away"
         if not images:
             raise ImageError(fault)
-        warnings.warn(f"left out of {fault}", stacklevel=3)
+        warnings.warn(printable(f"left out of {fault}"), stacklevel=3)
     if not images:
         raise ImageError(_EMPTY.format(folder))
     _warn_of_unsupported(folder, (path for within in clips or [folder] for path in within.iterdir()))
     if empty := [str(clip) for clip, files in clips.items() if not files]:
-        warnings.warn(f"no images in {listed(empty)}", stacklevel=3)
+        warnings.warn(printable(f"no images in {listed(empty)}"), stacklevel=3)
     return images
 
 
@@ -80,7 +80,7 @@ def _warn_of_unsupported(folder: Path, entries: Iterable[Path]) -> None:
     """Warn of the images among some entries of a folder, or of its subfolders, whose formats are not supported."""
     names = sorted(path.relative_to(folder).as_posix() for path in entries if _is_unsupported(path))
     if names:
-        warnings.warn(f"left out of {folder}: {listed(names)}; {_SUPPORTED}", stacklevel=4)
+        warnings.warn(printable(f"left out of {folder}: {listed(names)}; {_SUPPORTED}"), stacklevel=4)
 
 
 def _is_unsupported(path: Path) -> bool:

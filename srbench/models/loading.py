@@ -29,7 +29,7 @@ from srbench.weights.table import released_weights
 from srbench.words import one_line, unknown
 
 SCALES = (2, 3, 4, 8)
-"""Scales of the literature, which are tried when a registered model is described."""
+"""Scales of the literature, which are tried when a model is described."""
 
 
 def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False, runs_here: bool = True) -> LoadedModel:
@@ -117,16 +117,17 @@ def scale_of(text: str) -> int | None:
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:
-    """Load a registered model at each of SCALES at which it runs without a weights file.
+    """Load a named model at the scale that it states, else at each of SCALES at which it can be loaded.
 
     If there is none, raises the SRBenchError of the largest scale.
     """
     ready: dict[int, LoadedModel] = {}
-    for scale in SCALES:
+    scales = SCALES if (stated := scale_of(name)) is None else (stated,)
+    for scale in scales:
         try:
             ready[scale] = load_model(name, scale, "cpu")
         except SRBenchError:
-            if scale == SCALES[-1] and not ready:
+            if scale == scales[-1] and not ready:
                 raise
     return ready
 

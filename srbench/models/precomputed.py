@@ -122,9 +122,11 @@ class ResultFolder:
         used |= {self.files[name] for name in names if name in self.files}
         return [str(path.relative_to(self.folder).with_suffix("")) for path in stems if path not in used]
 
-    def without_partner(self, names: Collection[str], hr: object) -> list[Unpaired]:
-        """Unpaired images of the folder and of ``hr``, the folder of these names. Raises errors as ``unpaired`` does."""
-        missing = [name for name in names if name not in self]
+    def without_partner(self, names: Collection[str], hr: object, limit: int | None = None) -> list[Unpaired]:
+        """Unpaired images of the folder and of ``hr``, the folder of these names, of which only the first ``limit`` count
+        as missing. Raises errors as ``unpaired`` does.
+        """
+        missing = [name for name in list(names)[:limit] if name not in self]
         return unpaired(names, hr, missing, self.folder, self.unpaired(names), self.ending)
 
     def read(self, name: str) -> Tensor:

@@ -102,12 +102,12 @@ def find_plugin(kind: str, text: str) -> Plugin:
 
 
 def docstring_of(kind: str, name: str) -> str:
-    """Return the docstring of a registered plug-in, or "".
+    """Return the docstring of a plug-in, or "".
 
-    Plug-ins of srbench's distribution are not imported, because many load torch. Raises PluginError if the import of any
-    other plug-in fails.
+    Registered plug-ins of srbench's distribution are not imported, because many load torch. Raises PluginError if the
+    import of any other plug-in fails.
     """
-    if not is_ours(kind, name):
+    if name not in registered(kind) or not is_ours(kind, name):
         return find_plugin(kind, name).factory.__doc__ or ""
     point = registered(kind)[name]
     statements = ast.parse(source_of(point.module).read_bytes()).body

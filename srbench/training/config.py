@@ -42,9 +42,11 @@ class TrainingConfig:
     ema_decay: float
     """EMA decay of the weights that are validated and saved; 0 disables averaging."""
     validate_every: int
+    """Steps between validations. The initial weights are validated too, and the first ones by a tenth of the steps."""
     select_by: str
     """Name of the validation metric that selects the best weights."""
     checkpoint_every: int
+    """Largest number of steps between checkpoints, from which a training resumes; each replaces the one before."""
     seed: int
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Type of the factors of convolutions and matrix products, in forward and backward passes. ``float32`` is that of
@@ -53,11 +55,14 @@ class TrainingConfig:
     warm_up: int = 0
     """Linear warm-up steps. Adam's first steps have the same length for small and large gradients, and at the full
     learning rate they make a flow diverge."""
+    weights_every: int | None = None
+    """Steps between the numbered weights files, which are all kept (BasicSR: ``save_checkpoint_freq``); those of the
+    last step are kept too. 0 keeps none; without it, about ten are kept."""
 
     def __post_init__(self) -> None:
         require_range(self, ["steps", "batch", "grad_accumulation", "patch", "validate_every", "checkpoint_every"], 1)
         require_range(self, ["seed"], 0, LARGEST_SEED)
-        require_range(self, ["warm_up"], 0)
+        require_range(self, ["warm_up", *(["weights_every"] if self.weights_every is not None else [])], 0)
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; it has to be finite and above 0")
         if not self.max_grad_norm > 0:
@@ -68,6 +73,18 @@ class TrainingConfig:
             )
         if not all(0 <= before < after < 1 for before, after in pairwise((0.0, *self.milestones))):
             raise ValueError(f"milestones are {list(self.milestones)}; they have to increase between 0 and 1")
+
+    @property
+    def validated_steps(self) -> set[int]:
+        """Numbers of steps after which the network is validated."""
+        first = min(self.validate_every, math.ceil(self.steps / 10))
+        return {first, *range(self.validate_every, self.steps, self.validate_every), self.steps}
+
+    @property
+    def numbered_steps(self) -> list[int]:
+        """Numbers of steps after which the weights are kept in a file of their own."""
+        every = math.ceil(self.steps / 10) if self.weights_every is None else self.weights_every
+        return [*range(every, self.steps, every), self.steps] if every else []
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -12,7 +12,7 @@ from srbench.images.folders import images_below
 from srbench.machine.usage import operation_counter, usage_on
 from srbench.terminal.output import show
 from srbench.training import MemoryShortageError
-from srbench.training.config import TrainingConfig
+from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.image_store import sizes_of
 from srbench.training.learner import Batch
 from srbench.training.patches import usable_pairs
@@ -41,17 +41,18 @@ def show_cost(
     model: str,
     scale: int,
     request: TrainingRequest,
-    config: TrainingConfig,
+    preset: TrainingPreset,
     state: TrainingState,
     accelerator: Accelerator,
     device: torch.device,
 ) -> None:
-    """Take three steps on noise and print their cost, and the time of the training.
+    """Take three steps on noise and print their cost, and time and disk space of the training.
 
     Raises ImageError for a missing or empty folder; ImageError or TrainingError for pairs of unusable names or sizes.
     A single process that lacks memory tries smaller parts of a step, and measures the largest that fit. Several
     processes, which have to stay in step, raise MemoryShortageError.
     """
+    config = preset.training
     parameters = sum(parameter.numel() for parameter in state.learners[0].network.parameters())
     lines = [*_request_lines(f"{model}, preset {request.preset}, {parameters:,} parameters", request, config)]
     if request.lr:
@@ -73,9 +74,24 @@ def show_cost(
         except MemoryShortageError:
             if processes > 1:
                 raise
-    lines += _cost_lines(cost, config, parts, device, processes)
+    lines += _cost_lines(cost, config, parts, device, processes, _disk_space(state, preset))
     if accelerator.is_main_process:
         show("\n".join(lines))
+
+
+def _disk_space(state: TrainingState, preset: TrainingPreset) -> str:
+    """Describe the files that a training keeps: weights (numbered, best and last) and a checkpoint."""
+    tensors = state.network.state_dict().values()
+    size = getattr(torch, preset.storage).itemsize
+    weights = sum(each.numel() * (size if each.is_floating_point() else each.itemsize) for each in tensors)
+    files = len(preset.training.numbered_steps) + 2
+    modules = (part for part in state.parts().values() if isinstance(part, torch.nn.Module))
+    checkpoint = sum(tensor.nbytes for module in modules for tensor in module.state_dict().values())
+    for learner in state.learners:
+        values = (value for of_parameter in learner.optimizer.state.values() for value in of_parameter.values())
+        checkpoint += sum(value.nbytes for value in values if isinstance(value, torch.Tensor))
+    total = amount(files * weights + checkpoint, "B")
+    return f"{total}: {files} weights files of {amount(weights, 'B')}, checkpoint of {amount(checkpoint, 'B')}"
 
 
 def _smaller_parts(config: TrainingConfig, processes: int) -> list[int]:
@@ -118,7 +134,7 @@ def _request_lines(network: str, request: TrainingRequest, config: TrainingConfi
 
 
 def _cost_lines(
-    cost: StepCost | None, config: TrainingConfig, parts: int, device: torch.device, processes: int
+    cost: StepCost | None, config: TrainingConfig, parts: int, device: torch.device, processes: int, disk: str
 ) -> Iterator[str]:
     """Yield lines on the cost of a step in ``parts`` parts; the cost is None if even the smallest parts do not fit."""
     share = config.batch // processes
@@ -139,6 +155,7 @@ def _cost_lines(
         yield f"            {wanted} at a time need more memory than {device} has; --set training.grad_accumulation={parts}"
     yield f"a step      {_time(cost.seconds)} here ({processor}), {amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
+    yield f"disk        {disk}"
     yield f"all steps   about {_time(cost.seconds * config.steps)} here, {amount(operations * config.steps, 'FLOP')}"
     yield f"            about {elsewhere} at {amount(ASSUMED_SPEED, 'FLOP/s')}, assumed for a GPU"
     yield "            without validation and reading of images"

@@ -1,8 +1,9 @@
-"""Export of a finished training: a self-describing weights file and its model card."""
+"""Export of a training: a self-describing weights file and its model card."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from srbench.interfaces import TEMPERATURE
 from srbench.pages import markdown
 from srbench.training import TrainingError
 from srbench.training.config import TrainingConfig
-from srbench.training.folder import BEST
+from srbench.training.folder import BEST, NUMBERED
 from srbench.training.validation import MAX_IMAGES, SIDE
 from srbench.weights.card_header import card_header
 from srbench.weights.files import TRAINED, weights_content, weights_in
@@ -37,31 +38,39 @@ def export(
 ) -> tuple[Path, Path]:
     """Write the last or the ``best`` weights of the training in the folder ``run``, and a model card beside them.
 
+    The last weights of an unfinished training are those of its checkpoint, with a warning.
+
     Returns both paths; without ``out``, the file is ``MODEL-PRESET.safetensors``. Its metadata are the training's, plus
     the validation results, the ``licence``, and the ``temperature`` at which reports compare a stochastic model.
     ``results_of`` returns results for the card, given the SHA-256 of the files that hold the weights, and the
     ``temperature``.
     Raises TrainingError if ``best`` is set without validated weights, or ``out`` is a file of the training itself;
-    SRBenchError if ``out`` exists with other content; WeightsError if ``run`` holds no training, an unfinished training
-    or damaged files.
+    SRBenchError if ``out`` exists with other content; WeightsError if ``run`` holds no training, one without a
+    checkpoint, or damaged files.
     """
     _, request = read_training(run)
-    tensors, metadata = read_weights(weights_in(run))
+    source = weights_in(run, unfinished=True)
+    tensors, metadata = read_weights(source)
     out = out or Path(f"{metadata.model}-{metadata.preset}.safetensors")
     if out.suffix != ".safetensors":
         raise TrainingError(f"{out}: the name of a weights file has to end in .safetensors; rename --out")
-    if out.resolve().parent == run.resolve() and out.name in (TRAINED, BEST):
+    settings = _settings(metadata)
+    own = (TRAINED, BEST, *map(NUMBERED.format, settings.numbered_steps))
+    if out.resolve().parent == run.resolve() and out.name in own:
         raise TrainingError(f"{out}: is a file of the training itself; choose another --out")
-    metadata = replace(metadata, step=_settings(metadata).steps)
+    if metadata.step is None:
+        metadata = replace(metadata, step=settings.steps)
     validation = {} if metadata.metrics is None else {"last": _validated(metadata)}
     if (run / BEST).is_file():
         best_tensors, best_metadata = read_weights(run / BEST)
         validation["best"] = _validated(best_metadata)
         if best:
-            tensors = best_tensors
-            metadata = best_metadata
+            source, tensors, metadata = run / BEST, best_tensors, best_metadata
     elif best:
         raise TrainingError(f"{run}: has no {BEST}, because no validation gave a number; omit --best")
+    if metadata.step != settings.steps and not best:
+        step = f"step {metadata.step} of {settings.steps}"
+        warnings.warn(f"{run}: not finished; these are the weights of {step}", stacklevel=2)
     # Names of folders instead of paths, which describe the machine rather than the weights.
     images = "images of the data (held out from training if there are ten or more)"
     if request["validation"]:
@@ -75,7 +84,6 @@ def export(
         temperature=temperature,
     )
     content = weights_content(tensors, metadata.text())
-    source = run / BEST if best else weights_in(run)
     results = [] if results_of is None else results_of((sha256_file(source), sha256_bytes(content)), temperature)
     write_new(out, content)
     return out, write_model_card(out, tensors, metadata, results)
@@ -110,7 +118,7 @@ def write_model_card(
         "Trained on": str(metadata.trained_on),
         "Data": f"sha256 {metadata.data} of names, sizes and pixels",
         "Schedule": _schedule(training),
-        "Weights": f"after step {metadata.step}",
+        "Weights": f"after step {metadata.step} of {training.steps}",
         **({} if metadata.temperature is None else {"Temperature": f"{metadata.temperature:g}"}),
         "sha256": sha256_file(weights),
     }

@@ -35,6 +35,8 @@ from srbench.words import one_line
 
 PRESET = "preset.toml"
 BEST = "best.safetensors"
+NUMBERED = "weights-{:06}.safetensors"
+"""Weights file of a step in the middle of a training."""
 IMAGES = "images.txt"
 """SHA-256 of the size and pixels of every HR image that is trained on, decoded and not cropped, and its name."""
 LOCK = "training.lock"
@@ -240,7 +242,7 @@ class TrainingFolder:
     def forget_after(self, step: int) -> None:
         """Drop the losses and metrics of the steps that will be repeated."""
         self.losses.cut(step)
-        self.metrics.cut(step + 1)
+        self.metrics.cut(step + 1 if step else 0)  # the initial weights are validated again
 
     def add_validation(self, step: int, metrics: Mapping[str, float], grid: Tensor, units: Mapping[str, str]) -> None:
         """Record the metrics and outputs after ``step`` steps, (3, H, W) uint8, and draw the curves so far.
@@ -249,14 +251,18 @@ class TrainingFolder:
         """
         if metrics:
             self.metrics.append(step, metrics)
-        plot = curves(self.losses.read(), self.metrics.read(), units)
         write_whole(self.path / "validation.png", encode_png(grid))
-        write_whole(self.path / "loss.svg", plot)
+        if step:
+            self.draw_curves(units)
+
+    def draw_curves(self, units: Mapping[str, str]) -> None:
+        """Draw the curves of losses and metrics so far; ``units`` are the metrics' units by name."""
+        write_whole(self.path / "loss.svg", curves(self.losses.read(), self.metrics.read(), units))
 
     def save_weights(
         self, name: str, network: torch.nn.Module, storage: str, metrics: dict[str, float], step: int | None = None
     ) -> None:
-        """Write a network as the weights file ``name`` (TRAINED or BEST), with all metadata."""
+        """Write a network as the weights file ``name`` (TRAINED, BEST or NUMBERED), with all metadata."""
         dtype = getattr(torch, storage)
         state = network.state_dict().items()
         tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state}

@@ -35,7 +35,7 @@ from srbench.images.io import crop_to_multiple, header_size, pixels_sha256, read
 from srbench.images.resize import downscale_uint8
 from srbench.terminal.progress import progress
 from srbench.training import TrainingError
-from srbench.words import listed, size_of
+from srbench.words import listed, printable, size_of
 
 _FORMAT = 4
 """Incremented whenever any pixel of a store would change."""
@@ -142,7 +142,7 @@ def faults_in_line(faults: Sequence[str]) -> str:
 def warn_of_left_out(faults: Sequence[str]) -> None:
     """Warn once of all images that a training leaves out."""
     if faults:
-        warnings.warn(f"images left out: {faults_in_line(faults)}", stacklevel=3)
+        warnings.warn(printable(f"images left out: {faults_in_line(faults)}"), stacklevel=3)
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Generator[Result, None, None]:

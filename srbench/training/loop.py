@@ -24,7 +24,7 @@ from srbench.training.accelerator import accelerator_on
 from srbench.training.breakdown import PATIENCE, breakdown
 from srbench.training.config import TrainingConfig, TrainingPreset
 from srbench.training.dry_run import show_cost
-from srbench.training.folder import BEST, TrainingFolder
+from srbench.training.folder import BEST, NUMBERED, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
@@ -123,7 +123,7 @@ class Training:
         state = TrainingState(learners, moving_average(learners[0].network, self.config.ema_decay))
         if self._request.dry_run:
             before_step(self.config.steps - 1)  # all parts of the networks are trained
-            show_cost(self._model, self._scale, self._request, self.config, state, self._accelerator, self.device)
+            show_cost(self._model, self._scale, self._request, self._preset, state, self._accelerator, self.device)
             return self._request.out
         patches, validation = self._images
         with self._folder.writing() if self._accelerator.is_main_process else nullcontext():
@@ -174,7 +174,7 @@ class Training:
         validation: Validation,
         before_step: Callable[[int], None],
     ) -> None:
-        """Take the steps from ``start`` on."""
+        """Take the steps from ``start`` on; from 0 on, validate the initial weights first."""
         config = self.config
         accelerator = self._accelerator
         main = accelerator.is_main_process
@@ -182,11 +182,15 @@ class Training:
         kept = start
         saved_at = time.monotonic()
         interval = CHECKPOINT_SECONDS
+        validated, numbered = config.validated_steps, {*config.numbered_steps}
         with (
             stop_requests() as stop,
             View(config, start, stop, str(self.device), enabled=main) as view,
             closing(patches.batches(start, rank, accelerator.num_processes)) as batches,
         ):
+            if start == 0:
+                initial = self._in_main_process(partial(self._validate, 0, state, validation))
+                view.show(0, initial or {})
             for step in range(start, config.steps):
                 before_step(step)
                 lr, hr = next(batches)
@@ -200,7 +204,10 @@ class Training:
                     self._folder.losses.append(step, values)
                     view.show(done, values)
                     accelerator.log({f"training/{name}": value for name, value in values.items()}, step)
-                if done % config.validate_every == 0 or done == config.steps:
+                if done in numbered and not in_a_row:  # before the checkpoint, from which a resumed training goes on
+                    name, stored = NUMBERED.format(done), self._preset.storage
+                    self._in_main_process(partial(self._folder.save_weights, name, state.network, stored, {}, done))
+                if done in validated:
                     try:
                         metrics = self._in_main_process(partial(self._validate, done, state, validation))
                     except Exception:  # else the same command would repeat the steps, and fail again
@@ -219,6 +226,7 @@ class Training:
                     interval = max(CHECKPOINT_SECONDS, (saved_at - save_start) / CHECKPOINT_FRACTION)
                     kept = done
                 if stop_signal and done < config.steps:
+                    self._in_main_process(partial(self._folder.draw_curves, validation.units))
                     accelerator.wait_for_everyone()
                     saved = f"the training is saved up to step {kept} of {config.steps}"
                     raise Interrupted(saved if kept else "no step is finished", stop_signal)
@@ -258,13 +266,14 @@ class Training:
     def _validate(self, done: int, state: TrainingState, validation: Validation) -> dict[str, float]:
         """Measure the network after ``done`` steps, and save its weights if they are the best so far.
 
-        Returns the metrics by the names under which they are shown.
+        The initial weights, ``done`` = 0, are never the best: the training did not make them. Returns the metrics by
+        the names under which they are shown.
         """
         metrics = validation.measure(state.network)
         state.best.step = done
         grid = validation.grid(state.network)
         self._folder.add_validation(done, metrics, grid, validation.units)
-        if metrics and state.best.record(metrics, validation.best):
+        if done and metrics and state.best.record(metrics, validation.best):
             self._folder.save_weights(BEST, state.network, self._preset.storage, metrics, done)
         self._accelerator.log({f"validation/{name}": value for name, value in metrics.items()}, done)
         for tracker in self._accelerator.trackers:

@@ -10,14 +10,14 @@ from rich.progress import Progress
 from rich.text import Text
 
 from srbench.machine.memory import peak_memory_mb
-from srbench.terminal.output import STDERR, say
+from srbench.terminal.output import STDERR, duration, say
 from srbench.terminal.progress import SECONDS, columns
 from srbench.training.config import TrainingConfig
 from srbench.training.stopping import StopRequest
 
 
 class View(Progress):
-    """Context manager that shows losses, metrics, speed, and the memory of the device.
+    """Context manager that shows losses, metrics, speed, time left, and the memory of the device.
 
     In a terminal they appear below a progress bar, elsewhere as a line every 30 seconds. Shows nothing unless
     ``enabled``.
@@ -47,6 +47,8 @@ class View(Progress):
         """Show the number of steps done and the latest values by name; other values remain shown."""
         self._step = done
         self._values.update(values)
+        if done == self._start:  # the time of the first validation is not that of steps
+            self._began = time.monotonic()
         self.update(self._task, completed=done)
         if self.disable and time.monotonic() - self._said > SECONDS:
             self._say()
@@ -64,10 +66,13 @@ class View(Progress):
 
     def _say(self) -> None:
         self._said = time.monotonic()
-        say(f"step {self._step} of {self._config.steps}: {self._summary()}")
+        done, remaining = self._step - self._start, self._config.steps - self._step
+        left = f", about {duration(remaining * (self._said - self._began) / done)} left" if done and remaining else ""
+        say(f"step {self._step} of {self._config.steps}{left}: {self._summary()}")
 
     def _summary(self) -> str:
-        parts = [f"{name} {value:.4g}" for name, value in self._values.items()]
+        values = sorted(self._values.items(), key=lambda item: item[0].startswith("validation"))  # losses first
+        parts = [f"{name} {value:.4g}" for name, value in values]
         seconds = max(time.monotonic() - self._began, 1e-9)
         parts.append(f"patches/s {(self._step - self._start) * self._config.batch / seconds:.3g}")
         if self._stop.signal:

@@ -296,3 +296,26 @@ def test_the_models_of_a_call_go_to_the_device_of_the_next(photos, monkeypatch):
     assert results.verify(resample="all", device="cpu").proven
     results.score("ssim", device="cpu")
     assert moved == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (lambda: srbench.load_model("srflow", 3), "use scale=4 or 8, or name weights"),
+        (lambda: srbench.load_model("srflow", 4, "cuda:9"), 'use device="auto" or cpu'),
+        (
+            lambda: srbench.evaluate("bicubic", scale=4, samples=1, metrics="sigma"),
+            "raise samples, or leave it out of metr",
+        ),
+        (lambda: srbench.evaluate("bicubic", scale=4, average="groups"), r'^average="groups": abstract'),
+        (
+            lambda: srbench.evaluate("bicubic", scale=4, metrics="pyiqa:fid"),
+            "use srbench measure DIR --hr DIR --metrics",
+        ),
+    ],
+    ids=["scale", "device", "samples", "average", "command"],
+)
+def test_errors_name_arguments_instead_of_options(call, advice):
+    """A command in a message stays as it is typed."""
+    with pytest.raises(SRBenchError, match=advice):
+        call()

@@ -11,7 +11,9 @@ import pytest
 import torch
 from flows import CONFIG, pair, seeded, small_flow
 
+from baselines.pretrained import load_rrdb
 from srbench.files.config import ConfigError
+from srbench.images import ImageError
 from srbench.interfaces import StochasticSRModel, Weighted
 from srbench.weights.files import WeightsError, save_weights
 from srflow import SRFlow
@@ -49,6 +51,31 @@ def test_latents_are_drawn_finest_first(temperature):
     before = torch.random.get_rng_state()
     model.sample(lr[0], 2, temperature=temperature, generator=seeded(11))
     assert torch.equal(torch.random.get_rng_state(), before), "torch's own generator is left alone"
+
+
+@pytest.mark.parametrize(
+    ("lr", "fault"),
+    [
+        (torch.rand(3, 4, 4), r"LR has shape \(3, 4, 4\); it must be \(n, 3, h, w\), and lr\[None\] is a batch of one"),
+        (torch.rand(1, 4, 4, 3), r"LR has shape \(1, 4, 4, 3\); it must be \(n, 3, h, w\)"),
+        (255 * torch.rand(1, 3, 4, 4), r"LR has levels of 0 to 255; images are in \[0, 1\]: divide it by 255"),
+        (torch.ones(1, 3, 4, 4, dtype=torch.uint8), r"LR is torch\.uint8; it must be floating point, with images in"),
+    ],
+    ids=["no batch", "channels last", "levels", "uint8"],
+)
+def test_images_that_are_no_lr_are_refused(lr, fault):
+    for network in SRFlow.from_pretrained(8), load_rrdb(8):
+        with pytest.raises(ImageError, match=fault):
+            network(lr)
+
+
+def test_the_distribution_of_no_lr_is_refused():
+    """One image and a batch are accepted; a training does not look at the values, for which a GPU would wait."""
+    model, lr = small_flow(8), 255 * torch.rand(3, 4, 4)
+    for images, fault in (lr, "levels of 0 to 255"), (lr[:2], r"LR has shape \(2, 4, 4\); it must be \(3, h, w\) or"):
+        with pytest.raises(ImageError, match=fault):
+            model.sample(images)
+    model.given(lr, gradients=True)
 
 
 def test_called_as_a_network_it_draws_one_sample_of_each_image(tmp_path):

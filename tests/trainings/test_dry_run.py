@@ -52,6 +52,7 @@ def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, caps
     for line in (
         r"a step      [\d.]+ s here \(cpu, 1 thread\), [\d.]+ [MG]FLOP",
         r"memory      [\d.]+ [MG]B at the peak of each process",
+        r"disk        [\d.]+ [kM]B: 12 weights files of [\d.]+ [kM]B, checkpoint of [\d.]+ [kM]B",
         r"all steps   about [\d.]+ \w+ here, [\d.]+ [MGT]FLOP",
     ):
         assert re.search(line, printed), printed

@@ -64,6 +64,7 @@ def test_the_best_weights(trainings, srbench, monkeypatch, tmp_path):
         (("--out", "weights.pt"), "has to end in .safetensors"),
         (("--out", "{run}/best.safetensors"), "is a file of the training itself"),
         (("--out", "{run}/weights.safetensors"), "is a file of the training itself"),
+        (("--out", "{run}/weights-000006.safetensors"), "is a file of the training itself"),
     ],
 )
 def test_files_that_are_refused(trainings, srbench, arguments, fault):
@@ -92,7 +93,27 @@ def test_folders_that_are_refused(srbench, tmp_path):
     (tmp_path / "training.json").write_text('{"metadata": {"model": "rrdb"}, "request": {}}')
     found = srbench("export", tmp_path)
     assert found.exit_code == 1
-    assert "not finished; resume it: srbench train --resume" in found.stderr
+    assert "has no checkpoint yet; resume it: srbench train --resume" in found.stderr
+
+
+@pytest.mark.filterwarnings("default:.*not finished")
+def test_an_unfinished_training_is_exported_with_its_step(until, srbench, tmp_path):
+    run, out = until("rrdb", "exported-unfinished", 15), tmp_path / "o.safetensors"
+    found = srbench("export", run, "--out", out)
+    assert (found.exit_code, found.stdout) == (0, f"{out}\n{tmp_path / 'o.md'}\n")
+    assert found.stderr == f"warning: {run}: not finished; these are the weights of step 15 of 20\n"
+    weights, expected = (load_model(f"rrdb:{path}", 4, "cpu") for path in (out, run))
+    assert weights.weights.trained_on == expected.weights.trained_on
+    assert weights.weights.trained_on.endswith("; weights of step 15 of 20")
+    assert all(
+        torch.equal(expected.model.state_dict()[key], value) for key, value in weights.model.state_dict().items()
+    )
+    card = (tmp_path / "o.md").read_text()
+    assert "- Weights: after step 15 of 20\n" in card
+    assert "| best |   10 |" in card
+    best = tmp_path / "best.safetensors"
+    assert srbench("export", run, "--best", "--out", best).exit_code == 0
+    assert "- Weights: after step 10 of 20\n" in best.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".md"])

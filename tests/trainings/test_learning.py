@@ -11,9 +11,12 @@ from srbench.files.config import ConfigError
 from srbench.files.hashes import sha256_file
 from srbench.images.io import read_image
 from srbench.images.resize import downscale
+from srbench.interfaces import ImageMetric, MetricInfo
 from srbench.training import TrainingError
 from srbench.training.folder import TrainingLog, resumed
+from srbench.training.loop import Training
 from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.reading import read_weights
 from srflow.pretrained import load_srflow, load_srflow_perceptual
 
 
@@ -27,14 +30,14 @@ def test_rrdb_learns(trainings):
 
 
 def test_what_a_training_leaves(trainings):
-    """The resolved preset, metrics at every validation, the best weights with theirs, curves, an image."""
+    """The resolved preset, metrics at every validation, the best weights with theirs, numbered ones, curves, an image."""
     out = trainings.path / "start"
     files = "preset.toml training.json images.txt train.csv validation.csv checkpoint.pt loss.svg validation.png"
-    weights = ["best.safetensors", "weights.safetensors"]
+    weights = ["best.safetensors", "weights.safetensors", *(f"weights-{6 * n:06}.safetensors" for n in range(1, 11))]
     assert {path.name for path in out.iterdir()} == {*files.split(), *weights, "training.lock"}
     rows = TrainingLog(out / "validation.csv").read()
-    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
-    best = max(rows, key=lambda row: row["psnr"])
+    assert [row["step"] for row in rows] == [0, 6, 10, 20, 30, 40, 50, 60]
+    best = max(rows[1:], key=lambda row: row["psnr"])
     assert rows[-1]["psnr"] > rows[0]["psnr"]
     _, facts = load_weights(out / "best.safetensors")
     assert json.loads(facts["metrics"]) == {"psnr": best["psnr"], "lr_psnr": best["lr_psnr"]}
@@ -197,6 +200,61 @@ def test_weights_carry_the_curves_of_the_losses(trainings):
     assert curves["l1"][:3] == pytest.approx([values[0], sum(values[1:3]) / 2, values[3]], rel=1e-3)
 
 
+def test_numbered_weights(trainings, until, srbench, monkeypatch):
+    """What the training would have ended with after their step; as models, they give the curve of a report."""
+    monkeypatch.chdir(trainings.path)
+    name = "weights-{:06}.safetensors".format
+    folder = trainings.train("rrdb", "numbered", "training.steps=10", "training.weights_every=4").parent
+    assert sorted(path.name for path in folder.glob("weights-*")) == [name(4), name(8), name(10)]
+    last, own = load_weights(folder / name(10))
+    assert all(torch.equal(last[key], value) for key, value in load_weights(folder / "weights.safetensors")[0].items())
+    assert own["step"] == "10"
+    every = ("training.steps=10", "training.checkpoint_every=4")
+    unfinished, metadata = read_weights(until("rrdb", "to-eight", 8, *every) / "checkpoint.pt")
+    assert metadata.step == 8
+    assert all(torch.equal(load_weights(folder / name(8))[0][key], value) for key, value in unfinished.items())
+    command = ("run", "--models", "mine=rrdb:numbered/weights-*.safetensors", "--data", "data", "--scale", 4)
+    found = srbench(*command, "--metrics", "psnr", "--workers", 1, "--out", "curve")
+    assert found.exit_code == 0, found.output
+    assert "checkpoints.svg" in (trainings.path / "curve" / "report" / "report.md").read_text()
+    none = trainings.train("rrdb", "unnumbered", "training.steps=4", "training.weights_every=0").parent
+    assert not [*none.glob("weights-*")]
+
+
+@pytest.mark.parametrize("model", ["rrdb", "srflow", "esrgan"])
+def test_the_first_validation_changes_nothing(trainings, model, monkeypatch):
+    """It measures the initial weights, and draws no number of the training, whatever the metric draws."""
+
+    class Drawing(ImageMetric):
+        info = MetricInfo(name="drawing", title="Drawing", direction=1, protocol="a test")
+
+        def __call__(self, samples, pair):
+            return torch.rand(len(samples))
+
+    short = ("training.steps=3", "training.select_by=drawing")
+    folders, validate = [], Training._validate
+    for out, steps in (("validated", [0, 1, 3]), ("not-validated", [1, 3])):
+        with monkeypatch.context() as patch:
+            if out == "not-validated":
+                patch.setattr(Training, "_validate", lambda self, done, *rest: done and validate(self, done, *rest))
+            folders.append(trainings.train(model, f"{model}-{out}", *short, metrics=(Drawing(),)).parent)
+        assert [row["step"] for row in TrainingLog(folders[-1] / "validation.csv").read()] == steps
+    first, second = folders
+    assert (first / "train.csv").read_bytes() == (second / "train.csv").read_bytes()
+    weights = [load_weights(folder / "weights.safetensors")[0] for folder in folders]
+    assert all(torch.equal(weights[1][name], value) for name, value in weights[0].items())
+
+
+def test_initial_weights_are_never_the_best(trainings):
+    """Even where the training only makes them worse."""
+    start = trainings.path / "start" / "weights.safetensors"
+    worse = ("training.steps=2", "training.learning_rate=0.1", "training.ema_decay=0.0")
+    folder = trainings.train("rrdb", "worse", *worse, start=start).parent
+    rows = TrainingLog(folder / "validation.csv").read()
+    assert max(rows, key=lambda row: row["psnr"])["step"] == 0
+    assert load_weights(folder / "best.safetensors")[1]["step"] != "0"
+
+
 @pytest.mark.parametrize("model", ["rrdb", "srflow"])
 def test_unknown_names_have_a_near_miss(model, trainings):
     with pytest.raises(ConfigError, match="did you mean mini-x8"):
@@ -214,6 +272,7 @@ def test_unknown_names_have_a_near_miss(model, trainings):
         ),
         ("training.milestones=[0.5, 0.5]", "have to increase"),
         ("training.steps=0", "training: steps is 0; it has to be 1 or more"),
+        ("training.weights_every=-1", "training: weights_every is -1; it has to be 0 or more"),
         ("training.ema_decay=1.0", r"ema_decay is 1.0; they have to be in \[0, 1\)"),
         ("training.learning_rate=inf", "learning_rate is inf; it has to be finite and above 0"),
         ("training.max_grad_norm=0.0", "max_grad_norm is 0.0; it has to be above 0"),
@@ -276,8 +335,8 @@ def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
     events = EventAccumulator(str(trainings.path / "tracked" / "tensorboard" / "srbench")).Reload()
     values = [event.value for event in events.Scalars("training/l1")]
     assert values == pytest.approx(trainings.losses("tracked", "l1"))
-    assert [event.step for event in events.Scalars("validation/psnr")] == [2, 4]
-    assert [event.step for event in events.Images("validation")] == [2, 4]
+    assert [event.step for event in events.Scalars("validation/psnr")] == [0, 1, 2, 4]
+    assert [event.step for event in events.Images("validation")] == [0, 1, 2, 4]
     assert resumed(trainings.path / "tracked", "cpu", ())[1].log_with == "tensorboard"
 
 

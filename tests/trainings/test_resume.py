@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from srbench.interfaces import ImageMetric, MetricInfo
+from srbench.machine.processes import Interrupted
 from srbench.training import TrainingError, loop
 from srbench.training.folder import TrainingFolder, TrainingLog
 from srbench.weights.files import WeightsError, load_weights
 
-FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors")
+NUMBERED = tuple(f"weights-{step:06}.safetensors" for step in (2, 4, 6, 8, 10, 12))
+FILES = ("train.csv", "validation.csv", "weights.safetensors", "best.safetensors", *NUMBERED)
 
 
 def same_files(trainings, one, other):
@@ -34,6 +36,29 @@ def test_an_interrupted_training_resumes_exactly(trainings, until, model):
     until(model, stopped, 10, "training.steps=12")
     trainings.go_on(stopped)
     assert same_files(trainings, whole, stopped) == list(FILES)
+
+
+@pytest.mark.parametrize("killed", [0, 6, 7])
+def test_a_kill_keeps_the_numbered_weights(trainings, until, killed):
+    """Before the first checkpoint; between the numbered weights of a step and its checkpoint; and after it."""
+    steps = ("training.steps=12", "training.checkpoint_every=1")
+    trainings.train("rrdb", "unkilled", *steps)
+    with pytest.MonkeyPatch.context() as patch:
+        take, save = loop.take_step, TrainingFolder.save
+
+        def taken(batch, *rest):
+            return interrupted() if batch.step == killed else take(batch, *rest)
+
+        patch.setattr(loop, "take_step", taken)
+        if killed == 6:
+            patch.setattr(TrainingFolder, "save", lambda self, state, step: step < 6 and save(self, state, step))
+        with pytest.raises(KeyboardInterrupt):
+            trainings.train("rrdb", f"killed-{killed}", *steps)
+    folder = trainings.path / f"killed-{killed}"
+    assert [path.name for path in sorted(folder.glob("weights-*"))] == [*NUMBERED[: killed // 2]]
+    trainings.go_on(f"killed-{killed}") if killed else trainings.train("rrdb", f"killed-{killed}", *steps)
+    assert [path.name for path in sorted(folder.glob("weights-*"))] == [*NUMBERED]
+    assert same_files(trainings, "unkilled", f"killed-{killed}") == list(FILES)
 
 
 @pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
@@ -201,6 +226,33 @@ def test_a_slow_checkpoint_takes_two_percent_of_the_time(trainings, monkeypatch)
     monkeypatch.setattr(loop, "take_step", timed)
     trainings.train("rrdb", "slow", "training.steps=12", "training.checkpoint_every=1000")
     assert saved == [1, 6, 11, 12]
+
+
+def test_the_curves_of_a_stopped_training_are_drawn(trainings, monkeypatch):
+    """At its first step, before any validation but that of the initial weights."""
+    take = loop.take_step
+
+    def stopped(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return take(*arguments)
+
+    monkeypatch.setattr(loop, "take_step", stopped)
+    with pytest.raises(Interrupted, match="saved up to step 1 of 20"):
+        trainings.train("rrdb", "drawn")
+    assert "<!-- l1 -->" in (trainings.path / "drawn" / "loss.svg").read_text()
+
+
+def test_a_training_begun_before_numbered_weights_is_resumed(trainings, until):
+    folder = until("rrdb", "older", 5)
+    description = json.loads((folder / "training.json").read_text())
+    settings = json.loads(description["metadata"]["settings"])
+    del settings["training"]["weights_every"]
+    description["metadata"]["settings"] = json.dumps(settings)
+    (folder / "training.json").write_text(json.dumps(description))
+    for path in folder.glob("weights-*"):
+        path.unlink()
+    trainings.train("rrdb", "older")
+    assert min(path.name for path in folder.glob("weights-*")) == "weights-000006.safetensors"
 
 
 def full_after(steps):

@@ -11,6 +11,7 @@ import srbench.benchmark.run
 import srbench.models.inference
 from srbench.benchmark.opened import open_request
 from srbench.benchmark.sampler import Sampler
+from srbench.images import ImageError
 from srbench.interfaces import ImagePair
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.run_folder.protocol import FORMAT, Manifest, Setting
@@ -130,13 +131,11 @@ def test_the_command_makes_the_same_spec(command, monkeypatch):
     assert RunSpec(models=("bicubic",), scale=2).command() == "srbench run --models bicubic --scale 2"
 
 
-def test_results_that_belong_to_no_image_are_named(photos, tmp_path):
+def test_results_that_belong_to_no_image_are_refused(photos, tmp_path):
     results = tmp_path / "results"
     results.mkdir()
     for name in ("a", "B", "b_sample0", "c_x4", "d", "e"):
         (results / f"{name}.png").write_bytes((photos / "a.png").read_bytes())
     spec = RunSpec(models=(f"theirs={results}",), scale=4, data=str(photos), metrics=("psnr",))
-    with pytest.warns(
-        UserWarning, match=r"results: B, c_x4, e in it belong to no image of photos, and are not measured"
-    ):
+    with pytest.raises(ImageError, match=r"results lacks c; photos lacks B, c_x4, e"):
         open_request(spec)

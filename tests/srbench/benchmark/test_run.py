@@ -193,13 +193,12 @@ def test_a_folder_of_results_is_measured(spec, photos, tmp_path):
         array = whole[: side[0], : side[1]] if name != "c" else whole[:8, :8]
         (tmp_path / "theirs").mkdir(exist_ok=True)
         Image.fromarray(array).save(tmp_path / "theirs" / f"{name}.png")
-    outcome = run(replace(spec, models=(f"theirs={tmp_path / 'theirs'}",)))
+    outcome = run(replace(spec, models=(f"theirs={tmp_path / 'theirs'}",), limit=3))
     assert outcome.sampled == 2
     found = {place: row.values["psnr"] for place, row in by_place(outcome.folder).items()}
     assert found == {("theirs", None, "a"): [float("inf")], ("theirs", None, "b"): [float("inf")]}
     assert '"value": ["inf"]' in text(spec.out), "JSON has no infinity"
     assert "c: the result has shape (1, 3, 8, 8); it must be (n, 3, 40, 32), 4 times LR" in outcome.failures[0]
-    assert "no result named d" in outcome.failures[1]
 
 
 def test_a_folder_grows_by_models_temperatures_metrics_and_images(spec, tmp_path, timeless):

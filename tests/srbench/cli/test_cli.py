@@ -123,6 +123,21 @@ def test_a_wrong_command_line(command, photos):
     assert not Path("run").exists()
 
 
+def test_metrics_have_their_names_in_any_case(command, photos):
+    for name, shown in {"PSNR": "PSNR", "Ssim+channels=Y": "SSIM", "COST": "params"}.items():
+        found = command(*run_options(photos, models="bicubic", limit=1, metrics=name, out=f"run-{shown}"))
+        assert found.code == 0, found.err
+        assert shown in found.out
+
+
+@pytest.mark.filterwarnings("default::UserWarning")  # as a terminal shows them
+def test_a_temperature_above_any_in_use_gives_a_warning(command, photos, models):
+    for temperature, warned in {"0.8,1.5": False, "8.5": True}.items():
+        found = command(*run_options(photos, models=f"{models}:Noisy", temperature=temperature, samples=2))
+        assert found.code == 0, found.err
+        assert ("warning: temperature 8.5 is above 1.5" in found.err) == warned
+
+
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_warnings_are_one_line(command):
     Path("clear").mkdir()

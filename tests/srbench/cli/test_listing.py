@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from builders import PACKAGED
+
+import srbench
 from srbench.cli.catalogue import CATALOGUE
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
@@ -133,6 +136,30 @@ def test_everything_that_is_listed_can_be_shown(command, monkeypatch):
         monkeypatch.setenv("COLUMNS", "160")
         shown = command("show", name).out
         assert all(fact in shown for fact in facts), shown
+
+
+def test_a_plugin_is_shown(command, models, monkeypatch):
+    """A model or metric in a file or package, and a registered model with other weights."""
+    monkeypatch.setenv("COLUMNS", "200")
+    examples = Path(srbench.__file__).parents[1] / "examples"
+    shown = {
+        f"{models}:Noisy": [
+            "model",
+            "scales      2x, 3x, 4x, 8x",
+            "outputs     samples",
+            f"use         srbench run --models {models}",
+        ],
+        f"{examples}/my_model.py:MyModel": ["model", "about       Put your network here", "needs weights"],
+        f"{examples}/my_metric.py:MyMetric": ["metric", "about       Mean absolute error", "title       MAE"],
+        "srbench.metrics.pixel:PSNR": ["metric", "signature   PSNR|RGB|floor|crop0|v1"],
+        f"rrdb:{PACKAGED['rrdb']}": ["model", "scales      8x", "outputs     one"],
+    }
+    for name, facts in shown.items():
+        found = command("show", name)
+        assert (found.code, found.err) == (0, ""), found.err
+        assert found.out.startswith(f"{facts[0]} {name}\n")
+        assert all(fact in found.out for fact in facts), found.out
+    assert "no such file" in command("show", "absent.py:Net").err
 
 
 def test_names_are_those_that_are_listed():

@@ -67,11 +67,15 @@ FILES = [
 NAMES = [
     (
         "run --models bicubic rrdb --scale 4",
-        r"rrdb: missing, not a TOML file; .*, and separate several names by commas",
+        r"rrdb is no BENCH\.TOML; to measure models, write --models bicubic,rrdb\.",
+        2,
     ),
+    ("run bicubic,esrgan@0.5 mine=net.py:Net", r"write --models bicubic,esrgan@0\.5,mine=net\.py:Net\.", 2),
+    ("run --metrics psnr ssim", r"ssim: missing, not a TOML file; .*, and separate several names by commas"),
+    ("run a.toml b.toml", r"a\.toml and b\.toml: give one BENCH\.TOML, and separate several names by commas\.", 2),
     (f"{RUN} --suite nothing", r"unknown suite 'nothing'"),
     (f"{RUN} --metrics psnr,dists", r"unknown metric 'dists'; pyiqa has it: write pyiqa:dists$"),
-    (f"{RUN} --metrics PSNR", r"unknown metric 'PSNR'; did you mean psnr\?"),
+    (f"{RUN} --metrics MY_PSNR", r"unknown metric 'MY_PSNR'"),
     (f"{RUN} --metrics psnr+channels=Z", r"channels"),
     (f"{RUN} --models SRFlow", r"unknown model 'SRFlow'; did you mean srflow\?"),
     (f"{RUN} --models mine=absent", r"absent: no folder of that name, and unknown model 'absent'; available: bicubic"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,11 @@ import torch
 
 from srbench.models.loading import load_model
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-
 
 def test_the_file_is_the_model(command, device):
     """Any size, and what the report says of weights."""
+    pytest.importorskip("onnx", reason="needs the extra onnx")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     model, scale = "rrdb", 8
     found = command("export", model, "--scale", scale, "--as", "onnx", "--out", "a.onnx")
     assert (found.code, found.out) == (0, "a.onnx\n"), found.err
@@ -32,13 +32,16 @@ def test_the_file_is_the_model(command, device):
     ("words", "fault"),
     [
         (["bicubic", "--scale", "4"], "bicubic: only a network with one output can be exported to ONNX"),
-        (["srflow", "--scale", "4"], "srflow: only a network with one output can be exported to ONNX"),
+        (["srflow"], "srflow: only a network with one output can be exported to ONNX"),
         (["rrdb"], "rrdb does not state its scale; give --scale"),
         (["rrdc", "--scale", "4"], "unknown model 'rrdc'; did you mean rrdb?"),
+        (["rrdb", "--scale", "4"], "rrdb: an ONNX file needs onnx; install it: pip install"),
         (["rrdb", "--scale", "4", "--best"], "--best goes with --as weights"),
     ],
 )
-def test_what_cannot_be_exported(command, words, fault):
+def test_what_cannot_be_exported(command, words, fault, monkeypatch):
+    """It is refused before a package is asked for."""
+    monkeypatch.setitem(sys.modules, "onnx", None)
     found = command("export", *words, "--as", "onnx", "--out", "a.onnx")
     assert (found.code, len(found.err.splitlines())) == (2 if "--best" in words else 1, 1)
     assert fault in found.err

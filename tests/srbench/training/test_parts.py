@@ -1,6 +1,7 @@
 """The parts of a training, each alone; whole trainings are in tests/trainings."""
 
 import math
+import re
 import tomllib
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def config(**changes):
 def test_learning_rate_halves_at_the_milestones():
     rates = [config().learning_rate_at(step) for step in (0, 9, 10, 14, 15, 19)]
     assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_when_a_training_validates_and_keeps_weights():
+    """Early, and ten times if the preset does not say how often; always at the end."""
+    validated = [sorted(config(steps=95, validate_every=every).validated_steps) for every in (4, 40, 1000)]
+    assert validated == [[*range(4, 95, 4), 95], [10, 40, 80, 95], [10, 95]]
+    kept = [config(steps=95, weights_every=every).numbered_steps for every in (None, 40, 1000, 0)]
+    assert kept == [[10, 20, 30, 40, 50, 60, 70, 80, 90, 95], [40, 80, 95], [95], []]
+    assert config(steps=1).numbered_steps == [1]
 
 
 def test_learning_rate_along_a_cosine_that_begins_anew():
@@ -267,8 +277,24 @@ def test_the_view_shows_the_latest_values_and_that_the_training_will_stop(capsys
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("20 steps of 3 patches, 16x16 pixels.")
     facts = "stopping after this step; repeat to stop at once, l1 0.25, gradient 1, validation psnr 20, patches/s"
-    assert last.startswith(f"step 6 of 20: {facts}")
+    assert re.match(rf"step 6 of 20, about \d+ s left: {facts}", last)
     assert last.endswith("memory 7 MB")
+
+
+def test_the_time_left_is_that_of_the_remaining_steps(capsys, monkeypatch):
+    """Of 20 steps, from step 4: two a minute. The validation of the initial weights takes an hour and is no step."""
+    now = [0.0]
+    monkeypatch.setattr("srbench.training.view.time.monotonic", lambda: now[0])
+    with View(config(), 4, StopRequest(), "cpu", enabled=True) as view:
+        now[0] += 3600
+        view.show(4, {"validation psnr": 10.0})
+        for step in range(5, 21):
+            now[0] += 30
+            view.show(step, {"l1": 0.5})
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert lines[0].startswith("step 4 of 20: validation psnr 10, patches/s")
+    assert lines[1].startswith("step 6 of 20, about 7 min left: ")
+    assert lines[-1].startswith("step 20 of 20: ")
 
 
 def test_curves_of_a_training(tmp_path):
