@@ -77,8 +77,7 @@ def latex_table(
         f"{task} on {escape(protocol.dataset)} ({manifest.extent}{crop}, {protocol.lr_title} {escape(protocol.lr)}), "
         f"protocol {escape(protocol.suite)}"
     )
-    own = {"caption": caption, "label": label}
-    own = {name: text for name, text in own.items() if text is not None}
+    own = {name: text for name, text in (("caption", caption), ("label", label)) if text is not None}
     name = f"{protocol.dataset}-x{protocol.scale}"
     return captioned_table(table, subject, name, intervals=intervals, letters=letters, own=own)
 
@@ -95,8 +94,9 @@ def captioned_table(
     """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
     With ``letters``, every row has a letter, and a mean has the letters of the rows that are significantly worse.
-    The caption begins with ``subject``, in LaTeX; ``own`` has a caption or label to print instead. Comments above the table name the LaTeX packages that it needs and
-    the signatures of its columns. The number of images is a column only if rows differ in it.
+    The caption begins with ``subject``, in LaTeX; ``own`` has a caption or label to print instead. Comments above the table
+    name the LaTeX packages that it needs and the signatures of its columns. The number of images is a column only if rows
+    differ in it.
     """
     comments = [*filter(None, [table.left_out])]
     filled = _filled(as_tables(table), subject, label, intervals=intervals, letters=letters)
