@@ -114,7 +114,7 @@ def _keys(context: click.Context) -> Iterable[str]:
     """Keys of the typed preset, with its values unless they are lists; else the keys of all presets."""
     import tomllib
 
-    presets, typed = _presets(context), context.params.get("preset")
+    presets, typed = _presets(context), str(context.params.get("preset"))
     texts = presets.get(typed) or [text for texts in presets.values() for text in texts]
     changes = (change for text in texts for change in _changes(tomllib.loads(text)))
     return dict.fromkeys(change if len(texts) == 1 else f"{change.partition('=')[0]}=" for change in changes)
