@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import os
 import tomllib
 from importlib.resources import files
@@ -63,8 +64,37 @@ def test_the_workflow_runs_every_check_and_publishes_the_main_branch_alone():
         "publish": [],
     }
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    versions = jobs["checks"]["strategy"]["matrix"]["python"]
+    assert [f"Programming Language :: Python :: {version}" for version in versions] == [
+        each for each in PROJECT["classifiers"] if "Python ::" in each
+    ]
     publishing = [name for name, job in jobs.items() if "pages" in job.get("permissions", {})]
     assert publishing == ["publish"]
     assert jobs["publish"]["needs"] == ["checks", "docs"]
     assert jobs["publish"]["if"] == "github.ref == 'refs/heads/main' && github.event_name == 'push'"
     assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_a_tag_alone_publishes_on_pypi():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    assert workflow[True] == {"push": {"tags": ["v*"]}}
+    jobs = workflow["jobs"]
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
+    assert (jobs["publish"]["needs"], jobs["publish"]["permissions"]) == ("build", {"id-token": "write"})
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_the_hooks_before_a_commit_are_checks_of_the_ci():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    steps = {line.removeprefix("step ") for line in (ROOT / ".ci" / "run").read_text().splitlines()}
+    assert [hook["entry"] for hook in hooks] == ["ruff check .", "ruff format --check .", "mypy", "lint-imports"]
+    assert steps >= {hook["entry"] for hook in hooks}
+
+
+def test_the_archive_has_the_facts_of_the_citation():
+    archive = json.loads((ROOT / ".zenodo.json").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert archive["description"] == citation["abstract"]
+    assert [creator["name"] for creator in archive["creators"]] == [author["name"] for author in citation["authors"]]
+    for fact in ("title", "license", "keywords"):
+        assert archive[fact] == citation[fact]

@@ -243,14 +243,15 @@ def _suite_details(name: str) -> Iterator[Detail]:
     yield "use", f"srbench run --suite {name}"
 
 
-def _degradation_names() -> list[str]:
-    return preset_names(files("srbench.data.degradations"))  # not degradation_names, whose module loads torch
+def degradation_names() -> list[str]:
+    """Return the names of the packaged degradations, sorted."""
+    return preset_names(files("srbench.data.degradations"))  # the function of its module would load torch
 
 
 def _degradations() -> Iterator[Row]:
     from srbench.data.degradations.read import read_degradation
 
-    for degradation in map(read_degradation, _degradation_names()):
+    for degradation in map(read_degradation, degradation_names()):
         yield degradation.name, degradation.about, degradation.words
 
 
@@ -263,7 +264,7 @@ def _degradation_details(name: str) -> Iterator[Detail]:
     yield "use", f"srbench run --degrade {name}"
 
 
-def _preset_files() -> Iterator[tuple[str, str, str]]:
+def preset_files() -> Iterator[tuple[str, str, str]]:
     """Yield model, name and TOML text of every registered preset.
 
     The packages of presets are not imported, because they load torch. Raises PluginError if one is not installed.
@@ -290,12 +291,12 @@ def _numbers(table: dict[str, object]) -> Iterator[str]:
 
 def _presets() -> Iterator[Row]:
     """Yield model, name, steps and first comment line of every preset."""
-    for model, name, text in _preset_files():
+    for model, name, text in preset_files():
         yield model, name, f"{tomllib.loads(text)['training']['steps']:,} steps", _first_comment(text)
 
 
 def _preset_details(name: str) -> Iterator[Detail]:
-    for model, text in [(model, text) for model, preset, text in _preset_files() if preset == name]:
+    for model, text in [(model, text) for model, preset, text in preset_files() if preset == name]:
         preset = tomllib.loads(text)
         training = preset["training"]
         patches = f"{training['batch']} patches of {training['patch']} HR pixels"
@@ -335,8 +336,8 @@ CATALOGUE = (
     Kind("dataset", "datasets", lambda: registered("datasets"), _datasets, _dataset_details),
     Kind("benchmark set", "datasets", benchmark_sets, _sets, _set_details),
     Kind("suite", "suites", suite_names, _suites, _suite_details),
-    Kind("degradation", "degradations", _degradation_names, _degradations, _degradation_details),
-    Kind("preset", "presets", lambda: {name for _, name, _ in _preset_files()}, _presets, _preset_details),
+    Kind("degradation", "degradations", degradation_names, _degradations, _degradation_details),
+    Kind("preset", "presets", lambda: {name for _, name, _ in preset_files()}, _presets, _preset_details),
     Kind("weights", "weights", released_weights, _weights, _weights_details),
 )
 """All kinds, in the order of the lists."""

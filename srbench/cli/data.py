@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.terminal.output import show
 from srbench.terminal.progress import Step, shown_progress
 
@@ -20,7 +20,7 @@ def data() -> None:
 
 
 @data.command("fetch", epilog=options.examples("srbench data fetch set5 set14"))
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.SETS)
 def fetch_sets(names: tuple[str, ...]) -> None:
     """Download benchmark sets, for --data NAME.
 
@@ -34,7 +34,13 @@ def fetch_sets(names: tuple[str, ...]) -> None:
 
 @data.command(epilog=options.examples("srbench data degrade photographs --degrade real-esrgan --scale 4 --out LR"))
 @click.argument("hr", metavar="DIR", type=options.PATH)
-@click.option("--degrade", metavar="NAME|FILE", required=True, help="How LR is made (srbench list degradations).")
+@click.option(
+    "--degrade",
+    metavar="NAME|FILE",
+    required=True,
+    shell_complete=completion.DEGRADATIONS,
+    help="How LR is made (srbench list degradations).",
+)
 @options.scale(required=True, help="Downscaling factor; 1 for a degradation that keeps the size.")
 @options.folder("--out", required=True, help="Folder to write.")
 def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:

@@ -53,13 +53,15 @@ def _inches(text: str | float) -> float:
         "srbench figure mine=out/mine theirs=out/theirs --hr HR --images 0801",
     )
 )
-@click.argument("sources", nargs=-1, required=True, metavar="RUN...|DIR...")
+@click.argument("sources", nargs=-1, required=True, metavar="RUN...|DIR...", shell_complete=completion.FILES)
 @options.folder(
     "--hr", help="Folder of HR images; SOURCES are then folders of outputs, DIR or LABEL=DIR, as in measure."
 )
 @options.folder("--lr", help="With --hr, folder of LR images.")
 @options.names(
-    "--images", help="Images, one below the other. [default: the image on which the leading models differ most]"
+    "--images",
+    shell_complete=completion.IMAGES,
+    help="Images, one below the other. [default: the image on which the leading models differ most]",
 )
 @click.option(
     "--crop",

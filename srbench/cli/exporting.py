@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.interfaces import TEMPERATURE
 from srbench.terminal.output import show
 
@@ -26,7 +26,7 @@ _GIVEN = {
         "srbench export rrdb --as onnx --scale 4",
     )
 )
-@click.argument("source", metavar="TRAINING|MODEL")
+@click.argument("source", metavar="TRAINING|MODEL", shell_complete=completion.MODELS)
 @click.option(
     "--as",
     "form",

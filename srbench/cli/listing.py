@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.interfaces import SRBenchError
 from srbench.terminal.output import say, show
 from srbench.words import listed, number_of, unknown
@@ -83,7 +83,7 @@ def _run_cells(run: Overview) -> tuple[str, ...]:
 
 
 @click.command("show", epilog=options.examples("srbench show psnr", "srbench show runs/mine"))
-@click.argument("name", metavar="NAME|RUN|DIR")
+@click.argument("name", metavar="NAME|RUN|DIR", shell_complete=completion.NAMES)
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 

@@ -120,10 +120,16 @@ def _take_rank(workers: WorkerCount) -> Rank:
     metavar="NAME|DIR,...",
     help="Datasets (srbench list datasets), or folders of HR images, from which LR is made. [default: photos]",
 )
-@click.option("--hr", metavar="DIR", help="Folder of HR images, paired with --lr by file name, instead of --data.")
+@click.option(
+    "--hr",
+    metavar="DIR",
+    shell_complete=completion.FILES,
+    help="Folder of HR images, paired with --lr by file name, instead of --data.",
+)
 @click.option(
     "--lr",
     metavar="DIR",
+    shell_complete=completion.FILES,
     help="Folder of LR images, instead of --data. Without --hr, metrics that need HR are left out.",
 )
 @click.option("--limit", type=options.COUNT, metavar="N", help="Use only the first N images. [default: all]")
@@ -136,6 +142,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @options.names(
     "--degrade",
     metavar="NAME|FILE,...",
+    shell_complete=completion.DEGRADATIONS,
     help="How LR is made from HR (srbench list degradations); NAME+seed=1 takes other random numbers. [default: bicubic]",
 )
 @options.names(
@@ -158,17 +165,27 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @options.seed(help="Random seed: equal seeds give equal samples. [default: 0]")
 @options.device(default=None, help="Device to run on; auto takes a GPU if there is one. [default: auto]")
 @options.tile()
-@click.option("--out", metavar="DIR", help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]")
+@click.option(
+    "--out",
+    metavar="DIR",
+    shell_complete=completion.FILES,
+    help="Run folder. [default: runs/DATE-MODELS-xSCALE, or runs/DATE-matrix]",
+)
 @options.workers
 @options.engine
 @click.option(
     "--shard",
     type=options.shard,
     metavar="I/N|env",
+    shell_complete=completion.words(options.FROM_LAUNCHER),
     help="Measure part I of N of the images, with an --out folder for each part; env: the part of this process of "
     "torchrun or srun, in OUT/I-of-N. srbench merge joins the parts. [default: all images]",
 )
-@options.names("--again", help="Labels of models to run again. [default: sample only what the run folder lacks]")
+@options.names(
+    "--again",
+    shell_complete=completion.LABELS,
+    help="Labels of models to run again. [default: sample only what the run folder lacks]",
+)
 @options.file(
     "--claims",
     help="TOML file of published values; prints below the table which of them are reproduced, and under which protocol "
@@ -287,6 +304,7 @@ def score(folder: Path, metrics: tuple[str, ...], device: str, workers: WorkerCo
     default="0",
     type=options.resampled,
     metavar="K|all",
+    shell_complete=completion.words("all"),
     help="Also run the models again, for K items or all, and compare their outputs.",
 )
 @click.option(
@@ -406,7 +424,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
         "srbench measure esrgan=outputs/gan srflow=outputs/flow --hr HR --format csv",
     )
 )
-@click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True)
+@click.argument("folders", metavar="[LABEL=]DIR...", nargs=-1, required=True, shell_complete=completion.FILES)
 @options.folder(
     "--hr",
     help="Folder of HR images, paired by file name; outputs may be called NAMEx4 or NAME_x4. Without it, metrics "

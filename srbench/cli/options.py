@@ -239,7 +239,7 @@ device = partial(
 tile = partial(click.option, "--tile", metavar="PX", type=whole(SMALLEST_TILE), help=f"{TILES} [default: whole images]")
 names = partial(click.option, type=NAMES, metavar="NAME,...")
 folder = partial(click.option, type=PATH, metavar="DIR")
-preset = partial(click.option, "--preset", metavar="NAME|FILE")
+preset = partial(click.option, "--preset", metavar="NAME|FILE", shell_complete=completion.PRESETS)
 file = partial(click.option, type=PATH, metavar="FILE")
 log_with = partial(click.option, "--log-with", type=Choice(TRACKERS), metavar="|".join(TRACKERS))
 average = click.option(
@@ -251,6 +251,7 @@ average = click.option(
 )
 workers = click.option(
     "--workers",
+    shell_complete=completion.words("gpus"),
     type=_workers,
     metavar="N|gpus",
     help="Worker processes, one thread each; gpus: one process for each GPU. "
@@ -258,6 +259,7 @@ workers = click.option(
 )
 engine = click.option(
     "--engine",
+    shell_complete=completion.words("dask"),
     type=_engine,
     metavar="NAME",
     help="Where the work is done: dask for a Dask cluster of --workers on this machine, dask:ADDRESS for a running "

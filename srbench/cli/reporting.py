@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN|DIR...", type=options.PATH)
-@options.names("--format", "formats", metavar="md|html|tex|csv,...", help="Formats to write. [default: all]")
+@options.names(
+    "--format",
+    "formats",
+    metavar="md|html|tex|csv,...",
+    shell_complete=completion.words("md", "html", "tex", "csv"),
+    help="Formats to write. [default: all]",
+)
 @click.option("--single-file", is_flag=True, help="Embed the images in report.html: one file of at most 8 MB, to mail.")
 @click.option(
     "--images",

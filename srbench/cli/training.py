@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from srbench.cli import options
+from srbench.cli import completion, options
 from srbench.terminal.output import show
 
 
@@ -20,7 +20,7 @@ from srbench.terminal.output import show
         "torchrun --nproc-per-node 4 -m -- srbench train --resume runs/rrdb-mini-x8",
     )
 )
-@click.argument("name", required=False, metavar="[MODEL]")
+@click.argument("name", required=False, metavar="[MODEL]", shell_complete=completion.TRAINERS)
 @options.preset(
     help="Network size and schedule: NAME (srbench list presets) or a TOML file. [required without --resume]"
 )
@@ -29,6 +29,7 @@ from srbench.terminal.output import show
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=completion.KEYS,
     help="Change a value of the preset, such as training.steps=1000. May be repeated.",
 )
 @options.folder("--data", multiple=True, help="Folder of HR images, from which LR is made. May be repeated.")

@@ -47,7 +47,7 @@ def weights() -> None:
     "fetch",
     epilog=options.examples("srbench weights fetch esrgan-x4", "srbench weights fetch --metrics fid,pyiqa:musiq"),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.RELEASED)
 @click.option(
     "--suite",
     metavar="NAME|FILE",
@@ -82,8 +82,8 @@ def fetch_weights(name: str | None, suite: str | None, metrics: tuple[str, ...] 
 
 
 @weights.command("add", epilog=options.examples("srbench weights add srflow-celeba-x8 SRFlow_CelebA_8X.pth"))
-@click.argument("name")
-@click.argument("source", metavar="FILE|URL")
+@click.argument("name", shell_complete=completion.RELEASED)
+@click.argument("source", metavar="FILE|URL", shell_complete=completion.FILES)
 @_SHA256
 def add_weights(name: str, source: str, sha256: str | None) -> None:
     """Add released weights from your own file or URL.

@@ -34,6 +34,35 @@ def completed(typed: str) -> list[str]:
         ("explore PHOTO --models srf", ["srflow", "srflow-perceptual"]),
         ("figure runs/absent --models ", ["file: "]),
         ("compare runs/mi", ["file: runs/mi"]),
+        ("train srflow-", ["srflow-perceptual"]),
+        ("train srflow-perceptual --preset ", ["mini-x4", "mini-x8"]),
+        ("train --preset mini-x", ["mini-x4", "mini-x8"]),
+        ("train rrdb --preset my", ["file: my"]),
+        ("train rrdb --preset mini-x4 --set training.st", ["training.steps=6000"]),
+        ("train rrdb --preset mini-x4 --set training.sc", ["training.schedule=cosine"]),
+        ("train rrdb --preset mini-x4 --set training.be", ["training.betas="]),
+        ("train rrdb --preset mini-x4 --set network.bl", ["network.blocks=6"]),
+        ("train --set network.bl", ["network.blocks="]),
+        ("convert A.pth --preset psnr", ["psnr-x4"]),
+        ("show classic", ["classic-y"]),
+        ("show runs/mi", ["file: runs/mi"]),
+        ("export es", ["esrgan"]),
+        ("export runs/mi", ["file: runs/mi"]),
+        ("export rrdb --as o", ["onnx"]),
+        ("run --degrade bicubic-p", ["bicubic-pillow"]),
+        ("data degrade DIR --degrade blur", ["blur-noise-jpeg"]),
+        ("data fetch set5 set1", ["set14"]),
+        ("weights fetch esr", ["esrgan-x4"]),
+        ("weights add esr", ["esrgan-x4"]),
+        ("weights add esrgan-x4 A", ["file: A"]),
+        ("run --workers g", ["gpus"]),
+        ("run --engine d", ["dask"]),
+        ("run --hr D", ["file: D"]),
+        ("run --out D", ["file: D"]),
+        ("run --shard ", ["env"]),
+        ("measure D", ["file: D"]),
+        ("verify RUN --resample ", ["all"]),
+        ("report RUN --format md,h", ["md,html"]),
     ],
 )
 def test_names_are_completed(typed, offered):
@@ -51,6 +80,8 @@ def two_rows(make_run, command):
         ("figure runs/mine --models ", ["bicubic", "flow-t0.8"]),
         ("figure runs/mine --models bicubic,f", ["bicubic,flow-t0.8"]),
         ("figure runs/mine --metrics ", ["psnr", "lpips"]),
+        ("figure runs/mine --images ", ["a"]),
+        ("run --out runs/mine --again fl", ["flow"]),
         ("compare --run runs/mine fl", ["flow-t0.8"]),
         ("compare --run runs/mine flow-t0.8 b", ["bicubic"]),
         ("compare runs/mine b", ["file: b"]),
@@ -74,12 +105,27 @@ def test_the_shell_gets_names_without_loading_torch_or_pandas(two_rows):
         "try:\n    main(prog_name='srbench')\n"
         "finally:\n    assert not {'torch', 'pandas', 'matplotlib'} & {*sys.modules}\n"
     )
-    for typed, offered in {"run --models srf": "srflow", "figure runs/mine --models f": "flow-t0.8"}.items():
+    lines = {
+        "run --models srf": "srflow",
+        "figure runs/mine --models f": "flow-t0.8",
+        "show classic": "classic-y",
+        "train rrdb --preset mini-x4 --set training.st": "training.steps=6000",
+        "run --degrade blur": "blur-noise-jpeg",
+        "weights add esr": "esrgan-x4",
+    }
+    for typed, offered in lines.items():
         words = {"COMP_WORDS": f"srbench {typed}", "COMP_CWORD": str(len(typed.split()))}
         environment = os.environ | words | {"_SRBENCH_COMPLETE": "bash_complete"}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert f"plain,{offered}\n" in done.stdout
         assert done.stderr == ""
+
+
+def test_fish_takes_values_with_commas(command, monkeypatch):
+    """click's script for fish would cut bicubic,srflow after the first name."""
+    monkeypatch.setenv("_SRBENCH_COMPLETE", "fish_source")
+    found = command()
+    assert 'string split --max 1 "," $completion' in found.out
 
 
 def test_the_documentation_says_how_to_turn_it_on():
