@@ -358,7 +358,7 @@ def test_add_your_own(typed, clone):
     assert stripes["wide"]["psnr"] > stripes["thin"]["psnr"]
     made = read_manifest(clone / "runs/camera").protocol.lr
     assert made.startswith(
-        "made from HR by camera@1: blur sigma 0.5 to 1.5, downscale by area, noise sigma 0 to 5 grey"
+        "made from HR by camera@1: blur sigma 0.5 to 1.5, downscale by area, noise sigma 0 to 5, jpeg quality 90"
     )
     suite = read_manifest(clone / "runs/suite")
     assert suite.protocol.suite == "mine@1"

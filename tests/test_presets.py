@@ -97,7 +97,7 @@ def test_a_value_that_no_training_can_have_is_named(name, change):
     """As a value of ``--set``: its key and what is wrong, in one line."""
     key = change.partition("=")[0].removesuffix(".more").rpartition(".")[2]
     with pytest.raises((ConfigError, TrainingError), match=key) as caught:
-        load_toml(ROOT / name, FOLDERS[(ROOT / name).parent], [change]).training.check(1)
+        load_toml(ROOT / name, FOLDERS[(ROOT / name).parent], [change]).training.check(1, 8)
     assert "\n" not in str(caught.value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from srbench.images import ImageError
@@ -22,5 +24,5 @@ def require_lr(lr: Tensor, *, values: bool = True, or_single: bool = False) -> N
         raise ImageError(f"LR has shape {tuple(lr.shape)}; it must be {shapes}{remark}")
     if not lr.is_floating_point():
         raise ImageError(f"LR is {lr.dtype}; it must be floating point, with images in [0, 1]")
-    if values and lr.mean() > LARGEST_MEAN:
+    if values and not lr.is_meta and LARGEST_MEAN < lr.mean() < math.inf:
         raise ImageError("LR has levels of 0 to 255; images are in [0, 1]: divide it by 255")

@@ -203,7 +203,7 @@ def test_presets(place, content, changes):
     path.write_bytes(content)
     try:
         found = load_toml(path, SRFlowPreset, changes)
-        found.training.check(1)
+        found.training.check(1, 8)
     except (ConfigError, TrainingError):
         return
     assert found.network.steps >= 1

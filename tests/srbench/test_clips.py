@@ -128,7 +128,7 @@ def test_measured_means_of_clips(clips, command):
     tex = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "tex").out
     assert r"\caption{60 images in 6 groups compared with hr, protocol srflow@1: means over groups of 10 images" in tex
     text = command(*MEASURE, "good", "poor", "--average", "groups", "--format", "md").out
-    assert "a cell is the mean over n groups of 10 images, and over the samples of each image" in text
+    assert "a cell is the mean over n groups of 10 images" in text
     assert "paired sign-flip test over the groups" in text
 
 
@@ -197,9 +197,9 @@ def test_a_run_over_groups(with_plots, groups_run, command):
     best = table_of_runs(results).best["psnr"]
     assert (best.units.n, len(best.units.subjects), best.pairs) == (6, 60, {(0, 1): 2 / 2**6})
     report = (groups_run / "report" / "report.md").read_text()
-    assert "a cell is the mean over n groups of 10 images, and over the samples of each image" in report
+    assert "a cell is the mean over n groups of 10 images" in report
     assert "paired sign-flip test over the groups, adjusted" in report
-    assert "- Data: `hr`, 60 images in 6 groups" in report
+    assert ", 60 images in 6 groups" in report
     assert "A stroke is the mean of a group" in report
     assert "count one by one" not in report
     page = (groups_run / "report" / "report.html").read_text()
@@ -220,7 +220,7 @@ def test_a_gate_counts_groups(clips, command):
     assert command(*RUN, "--average", "groups", "--limit", 40, "--out", "four").code == 0
     refused = command("compare", "good", "poor", "--run", "four", "--fail-if-worse", "psnr")
     assert "have PSNR (RGB) on 4 groups; a verdict in 1 test needs at least 6" in refused.err
-    assert "No 95 % interval is given for the mean of fewer than 6 groups" in Path("four/report/report.md").read_text()
+    assert "Verdicts and 95 % intervals need at least 6 groups." in Path("four/report/report.md").read_text()
 
 
 def test_a_moved_frame_is_seen(groups_run, command):
@@ -333,5 +333,5 @@ def test_the_groups_that_a_dataset_states(more):
     }
     assert [results.table["n"].item() for results in found.values()] == [6, 2]
     assert found["groups"].intervals["psnr"].item() == pytest.approx(found["images"].intervals["psnr"].item())
-    with pytest.raises(SRBenchError, match=r"--average groups: \S+ of photos is in no group"):
+    with pytest.raises(SRBenchError, match=r"average=\"groups\": \S+ of photos is in no group"):
         srbench.evaluate("bicubic", "photos", scale=8, limit=1, metrics=["psnr"], average="groups")

@@ -154,8 +154,8 @@ def measured(command, tmp_path):
     ("change", "named"),
     [
         (lambda folder: (folder / "b.png").unlink(), "results lacks b; add, rename or remove images"),
-        (lambda folder: write_png(folder / "c.png", flat(0, 16)), "hr lacks c; add, rename or remove images"),
-        (lambda folder: (folder / "b.png").rename(folder / "bb.png"), "results lacks b (nearest: bb); hr lacks bb"),
+        (lambda folder: write_png(folder / "c.png", flat(0, 16)), " lacks c; add, rename or remove images"),
+        (lambda folder: (folder / "b.png").rename(folder / "bb.png"), " lacks bb (nearest: b); add, rename"),
         (lambda folder: (folder / "b.bmp").write_bytes((folder / "b.png").read_bytes()), "b.bmp and b.png share a"),
         (
             lambda folder: write_png(folder / "b_sample0.png", flat(0, 16)),
