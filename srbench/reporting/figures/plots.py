@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT,
 from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
 from srbench.reporting.summary import decisive_metrics
-from srbench.reporting.table import Cell, Line, Table, header
+from srbench.reporting.table import Cell, Line, Table, header, of_lr
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.values import by_unit, differences
 from srbench.words import joined
@@ -186,13 +187,17 @@ def _planes(table: Table) -> Iterator[Plot]:
             "Consistency",
             "consistency.svg",
             "Consistency and perception",
-            "Consistency with the LR image against perception: {across} against {up}.",
+            "Consistency with the LR image against perception: {across} against {up}.{projected}",
         ),
     )
+    lines = table.lines
+    projected = joined([line.label for line in lines if line.is_projected])
+    projected = f" Not drawn, as outputs are projected onto LR: {projected}." if projected else ""
     for group, file, title, caption in planes:
-        if group in leading and "Perception" in leading and len(table.lines) > 1:
+        drawn = [line for line in lines if not (group == "Consistency" and line.is_projected)]
+        if group in leading and "Perception" in leading and len(drawn) > 1:
             across, up = leading[group], leading["Perception"]
-            text = caption.format(across=across.title, up=up.title, joined=_what_is_joined(table))
+            text = caption.format(across=across.title, up=up.title, joined=_what_is_joined(table), projected=projected)
             yield Plot(title, file, f"{text}{_bars(table)}", partial(_plane, table, across, up))
 
 
@@ -216,7 +221,7 @@ def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
 
 
 def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
-    """Draw a point per row. The axis of a cost is logarithmic, and lacks costs of 0."""
+    """Draw a point per row, without rows projected onto LR beside consistency. The axis of a cost is logarithmic."""
     is_cost = across.group == "Cost"
     figure = new_figure(6.4, 3.8)
     axes = figure.add_axes((0, 0, 1, 1))
@@ -224,6 +229,9 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
     finite = [place for place in range(len(xs)) if math.isfinite(xs[place].mean) and math.isfinite(ys[place].mean)]
     if is_cost:
         finite = [place for place in finite if xs[place].mean > 0]
+    if of_lr(across):
+        finite = [place for place in finite if not table.lines[place].is_projected]
+    strokes: list[tuple[tuple[float, float], tuple[float, float]]] = []
     groups = _joined(table)
     rows = [places for _, places in groups]
     for label, places in groups:
@@ -241,6 +249,9 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
                 alpha=0.5,
             )
             axes.plot(x, y, label=label, color=colour, marker=marker, markersize=7, linewidth=1)
+            strokes += [((low, level), (high, level)) for low, high, level in zip(*x_ends, y, strict=True)]
+            strokes += [((level, low), (level, high)) for low, high, level in zip(*y_ends, x, strict=True)]
+            strokes += pairwise(zip(x, y, strict=True))
     axes.margins(0.12)
     axes.set(xlabel=f"{across.title} (logarithmic)" if is_cost else _axis(across), ylabel=_axis(up))
     if is_cost:
@@ -261,6 +272,7 @@ def _plane(table: Table, across: MetricInfo, up: MetricInfo) -> Figure:
         figure,
         axes,
         [(xs[place].mean, ys[place].mean, _short(table.lines, place, rows)) for place in finite],
+        strokes,
     )
     return figure
 
@@ -295,13 +307,22 @@ def _short(lines: Sequence[Line], place: int, groups: Sequence[Sequence[int]]) -
     return line.label if place == min(group) or line.setting.temperature is None else f"{line.setting.temperature:g}"
 
 
-def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]) -> None:
-    """Label points, avoiding overlaps with other labels and points if there is room."""
+def _label(
+    figure: Figure,
+    axes: Axes,
+    spots: Sequence[tuple[float, float, str]],
+    strokes: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+) -> None:
+    """Label points, avoiding overlaps with other labels, points, and strokes between two points, if there is room."""
     from matplotlib.transforms import Bbox
 
     points = [axes.transData.transform(spot[:2]) * 72 / figure.dpi for spot in spots]
     frame = Bbox.from_extents(*(side * 72 / figure.dpi for side in axes.bbox.extents))
     taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for start, end in (stroke for stroke in strokes if np.isfinite(stroke).all()):
+        ends = axes.transData.transform([start, end]) * 72 / figure.dpi
+        dots = np.linspace(ends[0], ends[1], 2 + int(np.ptp(ends, axis=0).max() / 3))
+        taken += [Bbox.from_extents(x, y, x + 0.1, y + 0.1) for x, y in dots]
     for (x, y), spot in zip(points, spots, strict=True):
         width, height = 0.58 * _SMALL * len(spot[2]), 1.1 * _SMALL
         offsets = [
@@ -311,7 +332,7 @@ def _label(figure: Figure, axes: Axes, spots: Sequence[tuple[float, float, str]]
         ]
         boxes = [Bbox.from_bounds(x + right, y + up, width, height) for right, up in offsets]
         is_inside = [frame.contains(*box.min) and frame.contains(*box.max) for box in boxes]
-        faults = [box.count_overlaps(taken) + 2 * (not fits) for box, fits in zip(boxes, is_inside, strict=True)]
+        faults = [box.count_overlaps(taken) + 20 * (not fits) for box, fits in zip(boxes, is_inside, strict=True)]
         best = faults.index(min(faults))
         taken.append(boxes[best])
         axes.annotate(spot[2], spot[:2], offsets[best], textcoords="offset points", fontsize=_SMALL, va="bottom")
