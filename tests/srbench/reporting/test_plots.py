@@ -8,11 +8,14 @@ from dataclasses import replace
 import matplotlib
 import pytest
 from builders import metric, model_facts, values_of
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from srbench.interfaces import WeightsInfo
 from srbench.models import Checkpoint
-from srbench.reporting.figures.plots import write_plots
+from srbench.pages.plot_style import plot_style
+from srbench.reporting.figures.plots import _plane, write_plots
 from srbench.reporting.files import replacing
 from srbench.reporting.table import table_of
 
@@ -220,6 +223,44 @@ def test_no_text_is_cut_off(written, rows):
         assert len(texts) > 10
         for (left, scale, _), end in zip(texts, ends, strict=True):
             assert 0 <= float(left) <= float(left) + float(scale) * end <= width, name
+
+
+def test_bars_do_not_cross_names_and_axes_have_no_offset(make_row):
+    """Six images, so that means have bars; all PSNR lie within .0003 dB."""
+    found = [
+        make_row(name, None, str(k), {"psnr": 26.74 + place / 1e4 + k / 1e6, "lpips": 0.5 - place / 10 + k / 20})
+        for place, name in enumerate(("bicubic", "rrdb", "esrgan"))
+        for k in range(6)
+    ]
+    table = table_of(values_of(found, METRICS[:2]), METRICS[:2])
+    with plot_style():
+        figure = _plane(table, *METRICS[:2])
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        [axes] = figure.axes
+        segments = [axes.transData.transform(segment) for lines in axes.collections for segment in lines.get_segments()]
+        for name in axes.texts[1:]:
+            box = name.get_window_extent(canvas.get_renderer())
+            for (left, low), (right, high) in segments:
+                assert not box.overlaps(Bbox.from_extents(left, low, right + 0.1, high + 0.1)), name.get_text()
+        ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert axes.xaxis.get_major_formatter().get_offset() == ""
+    assert all(text.startswith("26.7") for text in ticks), "as they are, not as differences from 26.74"
+
+
+def test_rows_projected_onto_lr_are_not_drawn_beside_consistency(make_row):
+    names = ("bicubic", "rrdb", "flow")
+    found = [
+        make_row(name, None, str(k), {"lr_psnr": 40.0 + place, "lpips": 0.5 - place / 10 + k / 20})
+        for place, name in enumerate(names)
+        for k in range(6)
+    ]
+    facts = [replace(model_facts(name), projected=name == "flow") for name in names]
+    consistency = metric("lr_psnr", is_primary=True)
+    table = table_of(values_of(found, [METRICS[1], consistency]), [METRICS[1], consistency], facts)
+    with plot_style():
+        [axes] = _plane(table, consistency, METRICS[1]).axes
+    assert [text.get_text() for text in axes.texts] == ["better", "bicubic", "rrdb"]
 
 
 def test_a_figure_is_drawn_once(written, rows, monkeypatch):
