@@ -75,7 +75,6 @@ SHORTENED = {
 LEFT_OUT = {
     r"pip |pytest -n": "installs, or runs the tests themselves",
     r"(python -m zipfile|srbench run --models span=)": "needs SPAN's files; tests/srbench/models/test_ncnn.py writes others",
-    r"torchrun |srbench train .*--device cuda": "needs GPUs; tests/trainings/test_job_script.py runs torchrun",
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
@@ -87,6 +86,10 @@ LEFT_OUT = {
     r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
 }
 """Commands that are not run, by a pattern, and why."""
+
+
+NAMED = r"# (\S+\.(?:py|toml))\n"
+"""First line of a block that is a file."""
 
 
 def commands_in(text: str) -> list[str]:
@@ -142,7 +145,7 @@ def internet(monkeypatch, tmp_path):
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder with the parts of a clone that the pages name, and the photographs that they prepare."""
-    for name in ("examples", "srbench", "docs"):
+    for name in ("baselines", "examples", "srbench", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in ("train", "val"):
         (tmp_path / "photographs" / name).mkdir(parents=True)
@@ -201,6 +204,9 @@ def serves(arguments: list[str]) -> str:
 @pytest.mark.parametrize("page", [*QUICK, *(pytest.param(page, marks=pytest.mark.slow) for page in SLOW)])
 def test_the_commands_of_a_page_run_in_order(page, typed, internet):
     assert commands(page)
+    for _, text in blocks(page):
+        if named := re.match(NAMED, text):
+            Path(named[1]).write_text(text)
     for command in commands(page):
         if not any(re.match(pattern, command) for pattern in LEFT_OUT):
             typed(command, shorten=True)
@@ -223,8 +229,7 @@ def worked_through(page: str, typed) -> tuple[dict, list[str]]:
     """
     names, said, before = {"__name__": "page"}, [], ""
     for kind, text in blocks(page):
-        named = re.match(r"# (\S+\.(?:py|toml))\n", text)
-        if named:
+        if named := re.match(NAMED, text):
             Path(named[1]).write_text(text)
         elif kind == "python":
             exec(compile(text, page, "exec"), names)

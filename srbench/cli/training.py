@@ -79,7 +79,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
 
     from srbench.metrics.suite import primary_metrics
     from srbench.models.inference import choose_device
-    from srbench.plugins.registry import find_plugin
+    from srbench.plugins.registry import call, find_plugin
     from srbench.training.folder import resumed
     from srbench.training.request import Trainer, TrainingRequest
     from srbench.weights.files import weights_in
@@ -96,7 +96,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
         requested.setdefault("out", Path("runs") / f"{name}-{Path(str(requested['preset'])).stem}")
         request = TrainingRequest(**requested, device=choose_device(device), metrics=metrics)  # type: ignore[arg-type]
     trainer: Trainer = find_plugin("trainers", str(name)).factory
-    weights = trainer(request)
+    weights = call(f"trainer {name}", trainer, request) if ":" in str(name) else trainer(request)
     if os.environ.get("RANK", "0") == "0" and "dry_run" not in requested:
         show(weights)
 

@@ -118,3 +118,12 @@ def test_stopped_at_any_step_it_resumes_there(photos, tmp_path, number, code):
             f"srbench: interrupted; the training is saved up to step {steps} of 1000000. Rerun the same command to "
             "resume.",
         )
+
+
+def test_a_fault_of_an_own_trainer_is_one_line(srbench, tmp_path):
+    (tmp_path / "own.py").write_text("def train(request):\n    return request.nothing\n")
+    found = srbench("train", f"{tmp_path}/own.py:train", "--preset", "p", "--data", tmp_path)
+    assert found.exit_code == 1
+    said = "own.py:train failed: AttributeError: 'TrainingRequest' object has no attribute 'nothing' (own.py line 2)"
+    assert said in found.stderr
+    assert found.stderr.count("\n") == 1
