@@ -75,6 +75,12 @@ def test_the_workflow_runs_every_check_and_publishes_the_main_branch_alone():
     assert workflow["permissions"] == {"contents": "read"}
 
 
+def test_the_small_requirements_are_ours_and_what_pyiqa_imports():
+    small = [line for line in (ROOT / "requirements-small.txt").read_text().splitlines() if not line.startswith("#")]
+    ours = [each for each in PROJECT["dependencies"] if not each.startswith(("lpips", "pyiqa"))]
+    assert small == [*ours, "einops", "ftfy", "regex", "requests", "setuptools<81", "timm"]
+
+
 def test_a_tag_alone_publishes_on_pypi():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
     assert workflow[True] == {"push": {"tags": ["v*"]}}

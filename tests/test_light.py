@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+SMALL = Path(__file__).parents[1] / "requirements-small.txt"
 
 HEAVY = ("pyiqa", "transformers", "bitsandbytes", "timm", "datasets", "accelerate", "scipy.stats")
 RECORDER = f"""
@@ -115,3 +118,53 @@ def test_what_only_reads_or_shows_loads_no_torch_and_a_run_nothing_that_it_does_
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
+
+
+WITH_SMALL = """
+import sys
+from importlib.machinery import PathFinder
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+
+from packaging.requirements import Requirement
+
+def name_of(text):
+    return text.lower().replace("_", "-").replace(".", "-")
+
+left, allowed = [Requirement(line) for line in sys.argv[1].splitlines()], set()
+while left:
+    required = left.pop()
+    if name_of(required.name) not in allowed and (required.marker is None or required.marker.evaluate({"extra": ""})):
+        allowed.add(name_of(required.name))
+        try:
+            left += map(Requirement, requires(required.name) or ())
+        except PackageNotFoundError:
+            pass
+allowed |= {"sr-bench", "lpips", "pyiqa", "facexlib", "openai-clip"}
+absent = {
+    module for module, owners in packages_distributions().items() if allowed.isdisjoint(map(name_of, owners))
+}
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+from srbench.cli.main import main
+main(sys.argv[2:])
+"""
+"""A command of srbench as in an installation of requirements-small.txt: other packages than its own are absent."""
+
+
+@pytest.mark.slow
+def test_the_small_requirements_have_what_pyiqa_imports(tmp_path):
+    small = [line for line in SMALL.read_text().splitlines() if not line.startswith("#")]
+
+    def faults(requirements):
+        command = "run --models bicubic,rrdb --scale 8 --limit 1 --crop 96 --metrics psnr,lpips,pyiqa:gmsd --out run"
+        arguments = [sys.executable, "-c", WITH_SMALL, "\n".join(requirements), *command.split()]
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        return done.stderr if done.returncode else ""
+
+    assert faults(small) == ""
+    assert "No module named 'requests'" in faults([line for line in small if line != "requests"])
