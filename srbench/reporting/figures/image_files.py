@@ -178,14 +178,14 @@ def write_images(
 
     Image.init()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = {
-            name: pool.submit(_Files(results, out, name).write, of_pixels) for name in names if name not in mapped
-        }
-        for name in mapped:
+        written = {}
+        for name in sorted(names, key=mapped.__contains__):
             files = _Files(results, out, name)
-            missing = files.write_maps(of_metrics, drawn)  # not in the pool: metrics import torch
-            without_maps |= {kind.title: None for kind in missing if kind in of_code}
-            written[name] = pool.submit(files.write, of_pixels)
+            files.write_strip()  # not in the pool, as matplotlib is not made for threads
+            if name in mapped:
+                missing = files.write_maps(of_metrics, drawn)  # not in the pool: metrics import torch
+                without_maps |= {kind.title: None for kind in missing if kind in of_code}
+            written[name] = pool.submit(files.write_maps, of_pixels, of_pixels)
         for done, (name, future) in enumerate(written.items(), 1):
             future.result()
             progress(Step(done, len(names), f"report: {name}"))
@@ -210,13 +210,12 @@ class _Files:
         """The image and its outputs."""
         return Example(self.results, self.name, self.rows)
 
-    def write(self, kinds: Sequence[MapKind]) -> None:
-        """Write the strip, and the maps of some kinds."""
+    def write_strip(self) -> None:
+        """Write the strip."""
         metrics, shown = _beneath(self.results), _one_per_model(self.rows, self.results.models)
         file, key = f"strips/{self.name}.png", self._key("strip", *(self._facts(row, metrics) for row in shown))
         if not self.out.reuse(file, key):
             self.out.write(file, self.example.strip_png(shown, metrics), key)
-        self.write_maps(kinds, kinds)
 
     def write_maps(self, kinds: Sequence[MapKind], drawn: Sequence[MapKind]) -> list[MapKind]:
         """Write the maps of some kinds; maps of kinds that are not in ``drawn`` are only reused from the last report.

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,8 +43,6 @@ _LINE, _GAP, _ROW = 1.25, 0.04, 0.06
 """Height of a line of text in units of its size; distances in inches between panels, and between images."""
 _SMALLEST_SIDE, _MOST_WHOLE, _MOST_LINES = 0.3, 0.4, 8
 """Least side of a window in inches, largest share of the width that the whole image takes, most lines of text below it."""
-_DRAWING = Lock()
-"""Held while drawing, as matplotlib is not made for threads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +137,7 @@ def figure_bytes(parts: Sequence[Part], width: float, rows: int, dots: int, kind
     """
     import matplotlib as mpl
 
-    with _DRAWING, plot_style():
+    with plot_style():
         mpl.rcParams.update({"font.family": _FONTS, "pdf.fonttype": 42, "figure.dpi": dots})
         figure = _drawn(parts, width, rows)
         buffer = BytesIO()
@@ -302,7 +299,7 @@ def _draw(figure: Figure, grid: _Grid, size: float, top: float) -> None:
     wide, tall = grid.whole
     column = grid.left or grid.side
     axes = _show(figure, part.whole.image, ((column - wide) / 2, top - tall, wide, tall))
-    _write(figure, part.whole.lines, size, (0.0, top - (tall if grid.left else grid.side), column))
+    _write(figure, part.whole.lines, size, (0.0, top - tall, column))
     start = grid.left + _GAP if grid.left else 0.0
     for number, box in enumerate(part.windows):
         colour = FRAMES[number % len(FRAMES)]
