@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from srbench.reporting.figures.paper import Crop, Part
+    from srbench.reporting.figures.paper import Crop
+    from srbench.reporting.figures.strips import Part
 
 
 def _crop(text: str) -> Crop:
@@ -106,7 +107,7 @@ def figure(sources: tuple[str, ...], hr: Path | None, lr: Path | None, **values:
             parts = _parts_of_folders(sources, hr, lr, progress, **chosen)
         write_figure(parts, values["out"], values["width"], values["rows"])
     for part in parts:
-        show(f"{part.whole.lines[0]}: {' '.join(f'--crop {crop}' for crop in part.crops)}")
+        show(f"{part.whole.lines[0]}: {' '.join(f'--crop {box.x},{box.y},{box.width}' for box in part.windows)}")
     show(values["out"])
 
 
@@ -122,8 +123,9 @@ def _parts_of_folders(
     """Read and measure some images of folders of outputs. Raises SRBenchError."""
     from srbench.benchmark.measure import labelled, measure_folders
     from srbench.images.io import read_uint8
-    from srbench.reporting.figures.paper import part_of
-    from srbench.reporting.page.opening import BENEATH
+    from srbench.reporting.figures.image_files import BENEATH
+    from srbench.reporting.figures.paper import windows_of
+    from srbench.reporting.figures.strips import part_of
 
     def pixels(path: Path) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = read_uint8(path).permute(1, 2, 0).numpy()
@@ -142,5 +144,5 @@ def _parts_of_folders(
             outputs[setting.model] = pixels(pairs.results.paths(image)[0]), own
         low, high = (None if files is None else pixels(files[image]) for files in (pairs.lr, pairs.hr))
         title = "input" if pairs.scale == 1 else "LR"
-        parts.append(part_of(image, low, high, outputs, crops, infos, pairs.scale or 1, title))
+        parts.append(part_of(image, low, high, outputs, windows_of(crops, image), infos, pairs.scale or 1, title))
     return parts

@@ -6,15 +6,13 @@ The input image is HR. It is downscaled as in every benchmark, and every edit pr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from srbench.data.datasets import pair_of_hr
@@ -31,15 +29,11 @@ from srbench.models.inference import SamplingParameters, choose_device, upscale
 from srbench.models.loading import load_model
 from srbench.models.names import BFLOAT16, CONSISTENT, ModelSpec
 from srbench.models.wrapped import Wrapped
-from srbench.reporting.figures.strips import Colour, Panel, difference_window, strip_png
+from srbench.reporting.figures.strips import Panel, Part, difference_window, figure_bytes
 from srbench.run_folder.protocol import exactly
 
-SOURCE = (40, 130, 255)
-"""Colour, in figures, of the box from which texture is taken."""
-TARGET = (255, 60, 40)
-"""Colour, in figures, of the box into which texture or content is put."""
-FIGURE_PANEL = 512
-"""Width of a panel of a figure in pixels."""
+_WIDTH, _DOTS = 8.0, 200
+"""Width of a figure in inches, and its dots per inch."""
 
 
 @dataclass(frozen=True)
@@ -175,14 +169,13 @@ def transfer_style(editor: Editor, image: Path, source: Box, target: Box, temper
     for box in (source, target):
         require_inside(box, pair.hr)
     source, target = editor.aligned(source), editor.aligned(target)
-    boxes = {SOURCE: source, TARGET: target}
     after = editor.move_style(pair, source, target, temperature)
     fit = lr_psnr(after, pair)
     panels = [
-        figure_panel("before", f"texture from {source}", pair.hr, boxes),
-        figure_panel("after", f"to {target}, {_fit_note(fit)}", after, boxes),
+        figure_panel(pair.hr, "before", f"texture from {source}"),
+        figure_panel(after, f"after, to {target}", _fit_note(fit)),
     ]
-    file = _write(out / f"{image.stem}_style.png", after, panels, target)
+    file = _write(out / f"{image.stem}_style.png", after, panels, target, source)
     return Edited(file, fit, f"from {source} to {target}")
 
 
@@ -200,16 +193,15 @@ def transfer_content(
     mask = box_mask(where, pair) if isinstance(where, Box) else _read_mask(where, pair)
     pasted = torch.where(mask.bool(), _placed(source, where, pair), pair.hr)
     after = editor.harmonise(pasted, pair, mask, temperature, seed)
-    frame = {TARGET: _bounds(mask)}
-    panels = [figure_panel("target", "", pair.hr, frame)]
+    panels = [figure_panel(pair.hr, "target")]
     fits = []
     steps = []
     for title, image in (("pasted", pasted), ("harmonised", after)):
         fits.append(lr_psnr(image, pair))
         steps.append(math.sqrt(seam_energy(image, mask)))
-        note = f"LR-PSNR {fits[-1]:.1f} dB, step at the border {steps[-1]:.0f} grey levels"
-        panels.append(figure_panel(title, note, image, frame))
-    file = _write(out / f"{target.stem}_content.png", after, panels, frame[TARGET])
+        step = f"step at the border {steps[-1]:.0f} grey levels"
+        panels.append(figure_panel(image, title, f"LR-PSNR {fits[-1]:.1f} dB", step))
+    file = _write(out / f"{target.stem}_content.png", after, panels, _around(_bounds(mask), pair.hr))
     remark = (
         f"pasted naively {fits[0]:.2f} dB; step across the border {steps[1]:.1f} grey levels, naively {steps[0]:.1f}, "
         f"lower is better; kept detail {kept_detail(after, pasted, mask, editor.scale):.2f} of 1"
@@ -223,15 +215,15 @@ def compare_temperatures(
     """Write a sample of the image's LR at every temperature, all with the same seed, and a figure of all samples."""
     pair = pair_of_hr(image, editor.scale)
     edits = []
-    panels = [figure_panel("HR", "original", pair.hr)]
+    panels = [figure_panel(pair.hr, "HR")]
     for temperature in temperatures:
         sample = editor.sample(pair, temperature, 1, seed)[0]
         fit = lr_psnr(sample, pair)
         file = out / f"{image.stem}_t{exactly(temperature)}.png"
         write_new(file, encode_png(quantize_floor(sample)))
         edits.append(Edited(file, fit))
-        panels.append(figure_panel(f"temperature {exactly(temperature)}", _fit_note(fit), sample))
-    write_figure(out / f"{image.stem}_temperatures_figure.png", panels, _most_different(panels[1:], editor.scale))
+        panels.append(figure_panel(sample, f"temperature {exactly(temperature)}", _fit_note(fit)))
+    write_figure(out / f"{image.stem}_temperatures_figure.png", panels, [_most_different(panels[1:], editor.scale)])
     return edits
 
 
@@ -245,37 +237,46 @@ def restore_image(editor: Editor, image: Path, temperature: float | None, seed: 
     after = editor.restore(pair, temperature, seed)
     fit = lr_psnr(after, pair)
     panels = [
-        figure_panel("given", "", pair.hr),
-        figure_panel("sample", "of its LR alone", editor.sample(pair, temperature, 1, seed)[0]),
-        figure_panel("restored", _fit_note(fit), after),
+        figure_panel(pair.hr, "given"),
+        figure_panel(editor.sample(pair, temperature, 1, seed)[0], "sample of its LR alone"),
+        figure_panel(after, "restored", _fit_note(fit)),
     ]
     zoomed = _most_different([panels[0], panels[2]], editor.scale)
     return Edited(_write(out / f"{image.stem}_restored.png", after, panels, zoomed), fit)
 
 
-def figure_panel(title: str, note: str, image: Tensor, boxes: Mapping[Colour, Box] | None = None) -> Panel:
+def figure_panel(image: Tensor, *lines: str) -> Panel:
     """Make a figure panel of an image (3, H, W) in [0, 1]."""
-    return Panel(title, note, Image.fromarray(quantize_floor(image).permute(1, 2, 0).cpu().numpy()), boxes or {})
+    return Panel(quantize_floor(image).permute(1, 2, 0).cpu().numpy(), lines)
 
 
-def write_figure(path: Path, panels: list[Panel], zoomed: Box | None = None) -> None:
-    """Write the panels as a PNG by ``write_new``, with the box ``zoomed`` enlarged below each panel."""
-    write_new(path, strip_png(panels, zoomed, FIGURE_PANEL))
+def write_figure(path: Path, panels: Sequence[Panel], windows: Sequence[Box]) -> None:
+    """Write a PNG by ``write_new``: the first image, and windows of all panels beside it."""
+    part = Part(replace(panels[0], lines=(path.stem.removesuffix("_figure"),)), tuple(windows), tuple(panels))
+    write_new(path, figure_bytes([part], _WIDTH, -(-len(panels) // 8), _DOTS))
 
 
 def _fit_note(fit: float) -> str:
     return f"LR-PSNR {fit:.1f} dB (8 bits allow {LR_FIT_LIMIT})"
 
 
-def _write(file: Path, image: Tensor, panels: list[Panel], zoomed: Box) -> Path:
+def _write(file: Path, image: Tensor, panels: list[Panel], *windows: Box) -> Path:
     write_new(file, encode_png(quantize_floor(image)))
-    write_figure(file.with_name(f"{file.stem}_figure.png"), panels, zoomed)
+    write_figure(file.with_name(f"{file.stem}_figure.png"), panels, windows)
     return file
 
 
 def _most_different(panels: list[Panel], scale: int) -> Box:
     """Window in which the images differ most; for a single image, its top left corner."""
-    return difference_window([np.asarray(panel.image) for panel in panels], scale)
+    return difference_window([panel.image for panel in panels], scale)
+
+
+def _around(box: Box, image: Tensor) -> Box:
+    """Return a box with a quarter of its size on all sides, within an image (3, H, W), so that its border is seen."""
+    x, y = max(box.x - box.width // 4, 0), max(box.y - box.height // 4, 0)
+    right = min(box.x + box.width * 5 // 4, image.shape[2])
+    bottom = min(box.y + box.height * 5 // 4, image.shape[1])
+    return Box(x, y, right - x, bottom - y)
 
 
 def box_mask(box: Box, pair: ImagePair) -> Tensor:

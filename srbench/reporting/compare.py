@@ -128,7 +128,7 @@ def write_comparison(comparison: Comparison) -> Path:
     for name in sorted(shown.by_image, key=lambda name: -abs(shown.by_image[name]))[:SHOWN]:
         rows = [row for row in (*comparison.a, *comparison.b) if row.image == name]
         if shown.by_image[name] and results.pair(name) and all(map(results.outputs, rows)):
-            strips[name] = Example(results, name, rows).strip_png(rows, shown.metric)
+            strips[name] = Example(results, name, rows).strip_png(rows, [shown.metric])
     *others, run = results.runs
     names = [f"{other.folder.path.resolve().name}-{digest(str(other.folder.path.resolve()))[:8]}" for other in others]
     names += [rows[0].sample.setting.folder for rows in (comparison.a, comparison.b)]

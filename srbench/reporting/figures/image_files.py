@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import cache, cached_property
@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from srbench.files.hashes import sha256_file
+from srbench.images.box import Box
 from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
-from srbench.judging.sentences import printed
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
 from srbench.reporting.families import one_each
@@ -29,10 +29,11 @@ from srbench.reporting.figures.error_maps import (
     map_png,
     maps_of,
 )
-from srbench.reporting.figures.strips import Panel, difference_window, strip_png
+from srbench.reporting.figures.strips import Part, figure_bytes, part_of
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Results
 from srbench.run_folder.measurements import Measurement
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest
 from srbench.terminal.progress import Progress, Step, silent
 
@@ -43,6 +44,12 @@ EMBEDDED = 3
 long to compute."""
 STRIP_SAMPLES = 2
 """Largest number of samples per model in a strip."""
+BENEATH = ("psnr", "lpips")
+"""Metrics beneath the outputs of a strip, and of a figure, where they are measured."""
+_WIDTH, _DOTS = 6.0, 200
+"""Width of a strip in inches, and its dots per inch: text is legible in the column of a web page."""
+_ONE_ROW, _LONGEST_ROW = 7, 10
+"""Largest number of panels of a strip in a single row, and in each of two."""
 _Place = tuple[MapKind, str]
 """Kind of a map, and the folder name of a setting."""
 
@@ -57,6 +64,7 @@ class Example:
         pair = results.pair(name)
         if pair is None:
             raise FileNotFoundError(name)
+        self.name = name
         self.lr, *hr = map(_open, pair)
         self.hr = hr[0] if hr else None
         self.scale, self.lr_title = results.protocol.scale, results.protocol.lr_title
@@ -80,25 +88,31 @@ class Example:
         """Return the output of a row, or all its saved samples."""
         return [self.image(row, sample) for sample in range(len(self._files[row.setting]))]
 
-    def strip_png(self, rows: Sequence[Measurement], metric: MetricInfo) -> bytes:
-        """Draw a strip: LR, up to two samples of each row with their values of a metric, and HR if there is one.
+    def strip_png(self, rows: Sequence[Measurement], metrics: Sequence[MetricInfo]) -> bytes:
+        """Draw a strip: the whole image and, in a window, LR, up to two samples of each row, and HR if there is one."""
+        part = self.part(rows, metrics, {row.setting: row.setting.label for row in rows})
+        count = len(part.panels)
+        lines = 1 if count <= _ONE_ROW else max(2, -(-count // _LONGEST_ROW))
+        return figure_bytes([part], _WIDTH, lines, _DOTS)
 
-        The zoomed window is where the outputs differ most or, for a single output and equal outputs, where they differ
-        most from HR (or from bicubic interpolation of LR).
-        """
-        first = [self.image(row) for row in rows]
-        differ = any(not np.array_equal(first[0], other) for other in first[1:])
-        differing = first if differ else [first[0], self.reference()]
-        lr_height, lr_width = self.lr.shape[:2]
-        lr = Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.NEAREST)
-        upscaled = f", upscaled {self.scale} times" if self.scale > 1 else ""
-        panels = [
-            Panel(self.lr_title, f"{lr_width} x {lr_height}{upscaled}", lr),
-            *(panel for row in rows for panel in self._panels(row, metric)),
-        ]
-        if self.hr is not None:
-            panels.append(Panel("HR", f"{self.width} x {self.height}", Image.fromarray(self.hr)))
-        return strip_png(panels, difference_window(differing, self.scale))
+    def part(
+        self,
+        rows: Sequence[Measurement],
+        metrics: Sequence[MetricInfo],
+        names: Mapping[Setting, str],
+        windows: Sequence[Box] = (),
+        samples: int = STRIP_SAMPLES,
+    ) -> Part:
+        """Return the image for a figure, with up to a number of samples of each row. Raises as ``part_of`` does."""
+        outputs = {}
+        for row in rows:
+            images = range(len(self._files[row.setting]))[:samples]
+            for sample in images:
+                number = f" #{sample + 1}" if len(images) > 1 else ""
+                values = [row.values.get(metric.name) for metric in metrics]
+                own = [value[sample] if isinstance(value, list) else value for value in values]
+                outputs[f"{names[row.setting]}{number}"] = self.image(row, sample), own
+        return part_of(self.name, self.lr, self.hr, outputs, windows, metrics, self.scale, self.lr_title)
 
     def reference(self) -> Pixels:
         """Return HR, or else LR upscaled by bicubic interpolation."""
@@ -106,32 +120,22 @@ class Example:
             return self.hr
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
 
-    def _panels(self, row: Measurement, metric: MetricInfo) -> list[Panel]:
-        values, panels = row.values.get(metric.name), []
-        for sample in range(len(self._files[row.setting]))[:STRIP_SAMPLES]:
-            title = f"{row.setting.model} #{sample + 1}" if row.sample.drawn else row.setting.model
-            value = f"{metric.title} {printed(values[sample], metric)}" if isinstance(values, list) else ""
-            note = ", ".join(filter(None, (_temperature_note(row), value)))
-            panels.append(Panel(title, note, Image.fromarray(self.image(row, sample))))
-        return panels
-
 
 def strip_of(results: Results, name: str) -> bytes:
     """Draw the strip of one image as PNG, as in strips/. Raises as ``Example`` does."""
     rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
     shown = _one_per_model(rows, results.models)
-    return Example(results, name, rows).strip_png(shown, results.metrics[0])
+    return Example(results, name, rows).strip_png(shown, _beneath(results))
+
+
+def _beneath(results: Results) -> list[MetricInfo]:
+    """Return the metrics beneath the outputs of a strip: the first, if those of BENEATH are not measured."""
+    return [metric for metric in results.metrics if metric.name in BENEATH] or [*results.metrics[:1]]
 
 
 def _one_per_model(rows: Sequence[Measurement], models: Sequence[ModelInfo]) -> list[Measurement]:
     """Choose one row per label from the rows of an image."""
     return [rows[place] for place in one_each([row.setting for row in rows], models)]
-
-
-def _temperature_note(row: Measurement) -> str:
-    """Return ``temperature 0.8``; empty for a model with a single output."""
-    temperature = row.setting.temperature
-    return "" if temperature is None else f"temperature {temperature:g}"
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -174,14 +178,14 @@ def write_images(
 
     Image.init()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = {
-            name: pool.submit(_Files(results, out, name).write, of_pixels) for name in names if name not in mapped
-        }
-        for name in mapped:
+        written = {}
+        for name in sorted(names, key=mapped.__contains__):
             files = _Files(results, out, name)
-            missing = files.write_maps(of_metrics, drawn)  # not in the pool: metrics import torch
-            without_maps |= {kind.title: None for kind in missing if kind in of_code}
-            written[name] = pool.submit(files.write, of_pixels)
+            files.write_strip()  # not in the pool, as matplotlib is not made for threads
+            if name in mapped:
+                missing = files.write_maps(of_metrics, drawn)  # not in the pool: metrics import torch
+                without_maps |= {kind.title: None for kind in missing if kind in of_code}
+            written[name] = pool.submit(files.write_maps, of_pixels, of_pixels)
         for done, (name, future) in enumerate(written.items(), 1):
             future.result()
             progress(Step(done, len(names), f"report: {name}"))
@@ -206,13 +210,12 @@ class _Files:
         """The image and its outputs."""
         return Example(self.results, self.name, self.rows)
 
-    def write(self, kinds: Sequence[MapKind]) -> None:
-        """Write the strip, and the maps of some kinds."""
-        metric, shown = self.results.metrics[0], _one_per_model(self.rows, self.results.models)
-        file, key = f"strips/{self.name}.png", self._key("strip", *(self._facts(row, metric) for row in shown))
+    def write_strip(self) -> None:
+        """Write the strip."""
+        metrics, shown = _beneath(self.results), _one_per_model(self.rows, self.results.models)
+        file, key = f"strips/{self.name}.png", self._key("strip", *(self._facts(row, metrics) for row in shown))
         if not self.out.reuse(file, key):
-            self.out.write(file, self.example.strip_png(shown, metric), key)
-        self.write_maps(kinds, kinds)
+            self.out.write(file, self.example.strip_png(shown, metrics), key)
 
     def write_maps(self, kinds: Sequence[MapKind], drawn: Sequence[MapKind]) -> list[MapKind]:
         """Write the maps of some kinds; maps of kinds that are not in ``drawn`` are only reused from the last report.
@@ -243,10 +246,10 @@ class _Files:
                 keys[kind, row.setting.folder] = self._key("map", kind.name, metric, pixels)
         return keys
 
-    def _facts(self, row: Measurement, metric: MetricInfo) -> list[object]:
+    def _facts(self, row: Measurement, metrics: Sequence[MetricInfo]) -> list[object]:
         """Return everything that a panel of a row shows, for the key of a strip."""
-        text = [metric.title, metric.digits, str(row.values.get(metric.name))]
-        return [*astuple(row.setting), row.sample.drawn, self._pixels(row), *text]
+        text = [[metric.title, metric.digits, str(row.values.get(metric.name))] for metric in metrics]
+        return [*astuple(row.setting), self._pixels(row), *text]
 
     def _pixels(self, row: Measurement) -> list[str]:
         """Return the pixel digests of the saved outputs of a row, of which another run may have saved fewer."""

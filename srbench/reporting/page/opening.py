@@ -12,7 +12,7 @@ from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
 from srbench.reporting import ReportError
-from srbench.reporting.figures.image_files import Example
+from srbench.reporting.figures.image_files import BENEATH, Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.page.images import HR, Column, kept_files, lr_of
 from srbench.reporting.results import Results, mean_of
@@ -20,9 +20,6 @@ from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.values import differences, mean
-
-BENEATH = ("psnr", "lpips")
-"""Metrics beneath the outputs of a strip, and of a figure, where they are measured."""
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def test_equal_records_give_equal_bytes_and_unchanged_images_are_not_drawn_again
     command("report", finished)
     before = everything(finished / "report")
     drawn = []
-    for name in ("maps_of", "strip_png"):
+    for name in ("maps_of", "figure_bytes"):
         draw = getattr(files_of_images(), name)
         monkeypatch.setattr(
             files_of_images(), name, lambda *given, name=name, draw=draw: drawn.append(name) or draw(*given)

@@ -54,17 +54,17 @@ def test_models_stand_in_the_order_that_was_asked_for(results):
 def test_windows_of_an_image_and_of_all_images(results):
     parts = parts_of_run(results, ["a", "b"], crops=[Crop(0, 8, 40), Crop(4, 4, 16, "b")])
 
-    assert [[str(crop) for crop in part.crops] for part in parts] == [["0,8,40"], ["0,8,40", "4,4,16"]]
+    assert [[str(box) for box in part.windows] for part in parts] == [["0,8,40,40"], ["0,8,40,40", "4,4,16,16"]]
 
 
 def test_the_default_window_is_where_the_models_shown_differ_most(results):
     part = parts_of_run(results, ["a"])[0]
-    crop = part.crops[0]
+    crop = part.windows[0]
     outputs = np.stack([panel.image for panel in part.panels[1:-1]]).astype(float).var(axis=0).sum(axis=2)
-    inside = outputs[crop.y : crop.y + crop.side, crop.x : crop.x + crop.side].sum()
+    inside = outputs[crop.y : crop.y + crop.width, crop.x : crop.x + crop.width].sum()
 
-    corners = [(y, x) for y in range(0, 96 - crop.side + 1, 4) for x in range(0, 96 - crop.side + 1, 4)]
-    assert inside == pytest.approx(max(outputs[y : y + crop.side, x : x + crop.side].sum() for y, x in corners))
+    corners = [(y, x) for y in range(0, 96 - crop.width + 1, 4) for x in range(0, 96 - crop.width + 1, 4)]
+    assert inside == pytest.approx(max(outputs[y : y + crop.width, x : x + crop.width].sum() for y, x in corners))
 
 
 @pytest.mark.parametrize("kind", ["pdf", "png"])

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import groupby
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFont
+from PIL import Image
 
 from srbench.images.box import Box
-from srbench.reporting.figures import strips
-from srbench.reporting.figures.strips import PANEL, Panel, difference_window, strip_png
-
-TOP = 16 + 46
-"""Rows of the sheet above the first whole image: margin and label."""
+from srbench.reporting.figures.strips import difference_window, figure_bytes, part_of
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -23,82 +20,56 @@ def opened(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
 
 
-def written(images, window) -> np.ndarray:
-    return opened(strip_png([Panel(f"model {k}", "note", image) for k, image in enumerate(images)], window))
+def written(levels, rows=1, size=(40, 40), width=6.0) -> np.ndarray:
+    """A figure of LR, outputs and HR of one level each: LR 10, HR 250."""
+
+    def grey(level, scale=1):
+        return np.full((max(size[1] // scale, 1), max(size[0] // scale, 1), 3), level, np.uint8)
+
+    outputs = {f"model {level}": (grey(level), []) for level in levels}
+    return opened(figure_bytes([part_of("a", grey(10, 4), grey(250), outputs, [], [], 4)], width, rows, 100))
 
 
-def upscaled(image: Image.Image, factor: int) -> np.ndarray:
-    return np.asarray(image).repeat(factor, 0).repeat(factor, 1)
+def along(sheet: np.ndarray, y: float) -> list[int]:
+    """Levels of the images along a row of dots, from left to right; white and frames, which are narrow, are skipped."""
+    runs = [(int(level), len([*run])) for level, run in groupby(sheet[round(y), :, 0])]
+    return [level for level, _ in groupby(level for level, length in runs if level != 255 and length > 9)]
 
 
-def test_panels_show_the_images_and_their_windows():
-    images = [noise(40, 40, seed) for seed in range(3)]
-    window = Box(8, 16, 24, 24)
-    sheet = written(images, window)
-    for place, image in enumerate(images):
-        left = 16 + place * (PANEL + 12)
-        whole = sheet[TOP : TOP + PANEL, left : left + PANEL].copy()
-        expected = upscaled(image, 6)
-        inside = np.zeros((PANEL, PANEL), dtype=bool)
-        inside[96:240, 48:192] = True
-        inside[98:238, 50:190] = False
-        assert (whole[inside] == (255, 45, 45)).all()
-        assert (whole[~inside] == expected[~inside]).all()
-        zoomed = sheet[TOP + PANEL + 6 : TOP + 2 * PANEL + 6, left : left + PANEL]
-        assert (zoomed == upscaled(image.crop((8, 16, 32, 40)), 10)).all()
+def test_one_row_shows_the_whole_and_every_window():
+    sheet = written([50, 90])
+    assert along(sheet, 50) == [250, 10, 50, 90, 250]
+    assert (sheet[:100] != 255).any(axis=2).mean() > 0.95
 
 
-def test_a_large_image_is_shrunk_into_its_panel():
-    sheet = written([Image.new("RGB", (480, 320), (10, 200, 30))], Box(0, 0, 80, 80))
-    assert (sheet[TOP + 60 : TOP + 160, 16 : 16 + PANEL] == (10, 200, 30)).all()
-    assert (sheet[TOP + 160 : TOP + 166, 16 : 16 + PANEL] == 255).all(), "white between image and window"
-    assert (sheet[TOP + 166 : TOP + 166 + PANEL, 16 : 16 + PANEL] == (10, 200, 30)).all()
+@pytest.mark.parametrize(
+    ("levels", "first", "second"),
+    [
+        ([50, 90, 130, 170], [250, 10, 50, 250], [250, 90, 130, 170]),  # beside the large whole image
+        ([50, 90, 130], [250, 10, 250], [50, 90, 130]),  # the whole image is a cell, and none is empty
+    ],
+)
+def test_hr_ends_the_first_of_two_rows_and_no_cell_is_empty(levels, first, second):
+    sheet = written(levels, 2)
+    assert along(sheet, 50) == first
+    assert along(sheet, 0.7 * len(sheet)) == second
 
 
 @pytest.mark.parametrize("size", [(4000, 8), (1, 1), (1, 3000), (481, 3)])
-def test_images_of_any_shape_have_strips(size):
-    """A side that is less than a pixel in its panel is one pixel; the frame of the window is where the window is."""
-    images = [noise(*size, seed) for seed in range(2)]
-    window = difference_window([np.asarray(image) for image in images], 4 if min(size) >= 4 else 1)
-    sheet = written(images, window)
-    assert (sheet == (255, 45, 45)).all(axis=2).any(), "the window is marked"
-    assert sheet.shape[1] == 2 * 16 + 2 * PANEL + 12
-    assert sheet.shape[0] <= TOP + 2 * PANEL + 6 + 2 * 16
-    assert strip_png([Panel("", "", image, {(0, 200, 0): window}) for image in images], None)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_images_of_any_shape_have_figures(size, rows):
+    sheet = written([50, 90, 130], rows, size)
+    assert sheet.shape[1] == 600
+    assert (sheet == (232, 0, 11)).all(axis=2).any(), "windows have frames"
 
 
-@pytest.mark.parametrize(("panels", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (12, 3, 4)])
-def test_many_panels_wrap_into_even_rows(panels, rows, columns):
-    sheet = written([noise(24, 24)] * panels, Box(0, 0, 24, 24))
-    tile_height = 46 + PANEL + 6 + PANEL
-    assert sheet.shape[1] == 2 * 16 + columns * PANEL + (columns - 1) * 12
-    assert sheet.shape[0] == 2 * 16 + rows * tile_height + (rows - 1) * 24
-
-
-def test_labels_are_drawn_and_cut_to_their_panel():
-    png = strip_png(
-        [Panel("a very long name of a model that nobody can read", "", noise(24, 24))] * 2,
-        Box(0, 0, 24, 24),
-    )
-    sheet = np.asarray(Image.open(BytesIO(png)).convert("L"))
-    assert (sheet[16:40, 16 : 16 + PANEL] < 128).any()
-    assert (sheet[16:40, 16 + PANEL : 16 + PANEL + 12] == 255).all(), "no label crosses the gap"
-    cut = strips._fitting("a very long name of a model that nobody can read", 20, PANEL)
-    assert cut.endswith("...")
-    assert ImageFont.load_default(20).getlength(cut) <= PANEL
-
-
-def test_units_have_signs_that_the_font_of_pillow_lacks():
-    square, cube = (strip_png([Panel("map", f"grey levels{sign}", noise(24, 24))], None) for sign in "²³")
-    assert square != cube, "not the box of a missing sign"
-
-
-def test_strips_without_a_window_show_whole_images_in_rows():
-    sheet = written([noise(40, 40, k) for k in range(5)], None)
-    assert sheet.shape == (2 * 16 + 2 * (46 + PANEL) + 24, 2 * 16 + 3 * PANEL + 2 * 12, 3)
-    assert (sheet[TOP : TOP + PANEL, 16 : 16 + PANEL] == upscaled(noise(40, 40, 0), 6)).all()
-    below = TOP + PANEL + 24 + 46
-    assert (sheet[below : below + PANEL, 16 : 16 + PANEL] == upscaled(noise(40, 40, 3), 6)).all()
+def test_a_window_is_magnified_pixel_by_pixel():
+    """At 100 dots per inch, the four cells and three gaps of 4 inches are 97 dots and 4 dots wide."""
+    image = np.asarray(noise(40, 40))
+    part = part_of("a", None, image, {"m": (image, []), "n": (image, [])}, [Box(8, 16, 3, 3)], [], 1)
+    sheet = opened(figure_bytes([part], 4.0, 1, 100))
+    centres = [round(97 * (place + 0.5) / 3) for place in range(3)]
+    assert (sheet[np.ix_(centres, [101 + x for x in centres])] == image[16:19, 8:11]).all()
 
 
 def test_the_window_lies_where_images_differ_most():
