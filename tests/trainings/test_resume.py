@@ -233,7 +233,7 @@ def test_the_curves_of_a_stopped_training_are_drawn(trainings, monkeypatch):
     take = loop.take_step
 
     def stopped(*arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
         return take(*arguments)
 
     monkeypatch.setattr(loop, "take_step", stopped)
