@@ -15,8 +15,8 @@ LARGEST_MEAN = 2
 def require_lr(lr: Tensor, *, values: bool = True, or_single: bool = False) -> None:
     """Raise ImageError unless LR is a floating-point batch (n, 3, h, w) in [0, 1].
 
-    ``or_single`` also accepts an image (3, h, w). Without ``values``, only shape and type count: a GPU waits for a look at
-    the values, which would slow a training.
+    ``or_single`` also accepts an image (3, h, w). Only shape and type count without ``values``, which would slow a
+    training, and off the CPU, as a GPU would wait for a look at the values.
     """
     if lr.ndim not in ((3, 4) if or_single else (4,)) or lr.shape[-3] != 3:
         shapes = "(3, h, w) or (n, 3, h, w)" if or_single else "(n, 3, h, w)"
@@ -24,5 +24,6 @@ def require_lr(lr: Tensor, *, values: bool = True, or_single: bool = False) -> N
         raise ImageError(f"LR has shape {tuple(lr.shape)}; it must be {shapes}{remark}")
     if not lr.is_floating_point():
         raise ImageError(f"LR is {lr.dtype}; it must be floating point, with images in [0, 1]")
-    if values and not lr.is_meta and LARGEST_MEAN < lr.mean() < math.inf:
+    has_numbers = type(lr) is Tensor and lr.device.type == "cpu"  # which stand-ins, as in tracing, lack
+    if values and has_numbers and LARGEST_MEAN < lr.mean() < math.inf:
         raise ImageError("LR has levels of 0 to 255; images are in [0, 1]: divide it by 255")

@@ -34,7 +34,8 @@ def trained(monkeypatch, tmp_path):
 
         def place(model, out):
             """Packaged weights in place of the trained ones, which a later stage starts from."""
-            if (packaged := packaged_weights("baselines").get((model, int(out.name[-1])))) is not None:
+            every = packaged_weights("baselines") | packaged_weights("srflow")
+            if (packaged := every.get((model, int(out.name[-1])))) is not None:
                 out.mkdir()
                 for name in ("weights", "best"):
                     shutil.copy(packaged, out / f"{name}.safetensors")
