@@ -8,7 +8,6 @@ from pathlib import Path
 
 from builders import PACKAGED
 
-import srbench
 from srbench.cli.catalogue import CATALOGUE
 from srbench.data.degradations.read import degradation_names
 from srbench.metrics.suite import suite_names
@@ -141,7 +140,7 @@ def test_everything_that_is_listed_can_be_shown(command, monkeypatch):
 def test_a_plugin_is_shown(command, models, monkeypatch):
     """A model or metric in a file or package, and a registered model with other weights."""
     monkeypatch.setenv("COLUMNS", "200")
-    examples = Path(srbench.__file__).parents[1] / "examples"
+    examples = Path(__file__).parents[3] / "examples"
     shown = {
         f"{models}:Noisy": [
             "model",
