@@ -6,7 +6,7 @@ With several worker processes, this process loads torch only if it chooses their
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.dataset import require_groups
-from srbench.benchmark.opened import DOWNSCALING, Lack, usable
+from srbench.benchmark.opened import Lack, usable
 from srbench.benchmark.plan import probed
 from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
@@ -43,17 +43,6 @@ from srbench.words import natural, printable, size_of, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_LACKS: dict[Need, Lack] = {
-    "model": Lack("a model", "use srbench run"),
-    "HR": Lack("HR images", "name their folder with --hr"),
-    "LR": Lack("LR images", "name their folder with --lr"),
-    "scale": Lack("the scale", "give --scale, or LR images with --lr"),
-    "downscaling": DOWNSCALING,
-    "samples": Lack("two or more samples of an image", "name them NAME_sample0.png and NAME_sample1.png"),
-    "groups": Lack("groups of images, such as clips", "put the images of each into a subfolder"),
-}
-"""What metrics may need, for messages if it is not given."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +143,8 @@ def measure_folders(
     """
     protocol = read_suite(suite)
     high, low = (None if path is None else images_in(path) for path in (hr, lr))
-    measured: dict[Setting, _Folder] = {}
+    measured: dict[Setting, tuple[Pairs, _Metrics, list[_Measured]]] = {}
+    all_names: dict[str, tuple[str, ...]] = {}
     apart = False
     """True if other processes measure, so that this process loads no torch."""
     for label, folder in folders.items():
@@ -163,11 +153,10 @@ def measure_folders(
         of_groups = groups_of(high or lr_images or {name: results.paths(name)[0] for name in paired})
         if average == GROUPS:
             require_groups(paired, of_groups, hr or lr or folder)
-        for first, other in measured.items():
-            if differing := sorted(set(map(printable, paired)) ^ set(map(printable, other.paired))):
-                raise BenchmarkError(
-                    f"{label} and {first.label} have different images, such as {differing[0]}; give --hr"
-                )
+        for first, names_of_first in all_names.items():
+            if differing := sorted(set(map(printable, paired)) ^ set(map(printable, names_of_first))):
+                raise BenchmarkError(f"{label} and {first} have different images, such as {differing[0]}; give --hr")
+        all_names[label] = paired
         for name in images:
             if name not in paired:
                 raise BenchmarkError(unknown("image", name, paired))
@@ -175,118 +164,106 @@ def measure_folders(
         metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking, device)
         processes = _processes(pairs, metrics) if workers is None else min(workers, len(pairs.images))
         apart |= processes > 1
-        measured[Setting(label, None)] = _Folder(pairs, paired, metrics, _measured(pairs, metrics, processes, progress))
-    _measure_sets(measured.values(), progress, apart=apart)
+        measured[Setting(label, None)] = pairs, metrics, _of_images(pairs, metrics, processes, progress)
+    having = [folder for folder in measured.values() if _names_of_many(folder[2])]
+    arguments = [[(pairs, metrics, _names_of_many(own)) for pairs, metrics, own in having]]
+    # in one process, after all images
+    for place, made in map_items(_opened_for_sets, range(len(having)), workers=1, arguments=arguments, apart=apart):
+        pairs, _, own = having[place]
+        of_many = made if isinstance(made, _Measured) else _failed(made, "metrics of many images")
+        if any(image.faults for image in own):  # a set without some of its images has another value
+            of_many.values = dict.fromkeys(of_many.values, math.nan)
+        for fault in dict.fromkeys(of_many.faults):
+            progress(Step(len(pairs.images), len(pairs.images), "", fault))
+        own.append(of_many)
     joined = _joined(measured, protocol.label, average)
-    is_restored = names is None and any(folder.pairs.scale == 1 for folder in measured.values())
+    is_restored = names is None and any(pairs.scale == 1 for pairs in joined.pairs.values())
     return replace(joined, left_out=left_out(protocol.columns, ["downscaling"])) if is_restored else joined
 
 
 @dataclass
-class _Folder:
-    """A measured folder."""
+class _Measured:
+    """What is measured of an image, or of many images of a folder."""
 
-    pairs: Pairs
-    paired: tuple[str, ...]
-    """Names of all images in the folder."""
-    metrics: _Metrics
-    measured: list[_MeasuredImage]
-    of_many: list[_OfMany] = field(default_factory=list)
-
-    @property
-    def names_of_many(self) -> tuple[str, ...]:
-        """Names of the metrics of many images."""
-        return max((image.names_of_many for image in self.measured), key=len)
-
-
-@dataclass(frozen=True)
-class _OfMany:
-    """A value of many images, or its failure."""
-
-    metric: MetricInfo
-    subject: str
-    value: float | None
-    fault: str
+    values: dict[tuple[str, str], Value | None] = field(default_factory=dict)
+    """Values by metric and subject."""
+    faults: list[str] = field(default_factory=list)
+    """One line per failure."""
+    metrics: tuple[MetricInfo, ...] = ()
+    """The metrics measured; empty if the worker process died."""
+    names_of_many: tuple[str, ...] = ()
+    """Names of the metrics of many images, to measure after all images."""
+    samples: int = 0
+    """Number of samples measured; 0 if none could be read."""
 
 
-def _joined(measured: Mapping[Setting, _Folder], suite: str, average: str) -> FolderValues:
+def _failed(error: Exception, what: str, advice: str = "") -> _Measured:
+    """Return the failure of a process that died; raise any other error of a process."""
+    if not isinstance(error, WorkerDied):
+        raise error
+    return _Measured(faults=[f"{what}: {error}{advice}"])
+
+
+def _names_of_many(measured: Sequence[_Measured]) -> tuple[str, ...]:
+    return max((image.names_of_many for image in measured), key=len)
+
+
+def _joined(
+    measured: Mapping[Setting, tuple[Pairs, _Metrics, list[_Measured]]], suite: str, average: str
+) -> FolderValues:
     """Join the values of folders; names that are not UTF-8 are made printable, for tables and JSON."""
-    counts = {image.samples for folder in measured.values() for image in folder.measured if image.samples}
+    counts = {image.samples for *_, own in measured.values() for image in own if image.samples}
     number = "-".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
     values: dict[tuple[Setting, str], dict[str, Value | None]] = {}
     metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
-    failures: dict[Setting, tuple[str, ...]] = {}
-    for setting, folder in measured.items():
-        of_images = max((image.metrics for image in folder.measured), key=len, default=())
-        infos = [*of_images, *dict.fromkeys(each.metric for each in folder.of_many)]
+    for setting, (pairs, _, own) in measured.items():
+        infos = dict.fromkeys(metric for made in own for metric in made.metrics)
         metrics[setting] = tuple(counted(metric, number) for metric in infos)
-        by_name = dict(zip(map(printable, folder.pairs.images), folder.measured, strict=True))
-        for metric in of_images:
-            column: dict[str, Value | None] = {
-                name: image.values.get(metric.name, math.nan) for name, image in by_name.items()
-            }
-            values[setting, metric.name] = column
-        for each in folder.of_many:
-            value = math.nan if each.fault else each.value
-            values.setdefault((setting, each.metric.name), {})[printable(each.subject)] = value
-        faults = (fault for image in folder.measured for fault in image.faults)
-        failures[setting] = (*faults, *filter(None, dict.fromkeys(each.fault for each in folder.of_many)))
-    of_groups = next(iter(measured.values())).pairs.groups
-    groups = {printable(name): printable(group) for name, group in of_groups.items()}
+        missing = dict.fromkeys(map(printable, pairs.images), math.nan)
+        for metric in infos:
+            values[setting, metric.name] = {**missing} if metric.is_of_images else {}
+        for made in own:
+            for (name, subject), value in made.values.items():
+                values[setting, name][printable(subject)] = value
+    all_pairs = {setting: pairs for setting, (pairs, *_) in measured.items()}
+    groups = {printable(name): printable(group) for name, group in next(iter(all_pairs.values())).groups.items()}
     unit_of, ungrouped = (groups, {}) if average == GROUPS else ({}, groups)
-    images = {setting: tuple(map(printable, folder.pairs.images)) for setting, folder in measured.items()}
-    pairs = {setting: folder.pairs for setting, folder in measured.items()}
-    return FolderValues(suite, Values(values, images, unit_of, ungrouped), metrics, failures, pairs)
+    images = {setting: tuple(map(printable, pairs.images)) for setting, pairs in all_pairs.items()}
+    failures = {
+        setting: tuple(dict.fromkeys(fault for made in own for fault in made.faults))
+        for setting, (*_, own) in measured.items()
+    }
+    return FolderValues(suite, Values(values, images, unit_of, ungrouped), metrics, failures, all_pairs)
 
 
-def _measure_sets(folders: Iterable[_Folder], progress: Progress, *, apart: bool) -> None:
-    """Measure the metrics of many images, in one process: of each folder, after its images."""
-    having = [folder for folder in folders if folder.names_of_many]
-    arguments = [[(folder.pairs, folder.metrics, folder.names_of_many) for folder in having]]
-    places = range(len(having))
-    for place, made in map_items(_measuring_sets, places, workers=1, arguments=arguments, apart=apart):
-        folder = having[place]
-        match made:
-            case WorkerDied():
-                folder.measured[0].faults.append(f"metrics of many images: {made}")
-            case Exception():
-                raise made
-            case _:
-                folder.of_many = made
-        total = len(folder.pairs.images)
-        for fault in dict.fromkeys(each.fault for each in folder.of_many if each.fault):
-            progress(Step(total, total, "", fault))
-        if any(image.faults for image in folder.measured):  # a set without some of its images has another value
-            folder.of_many = [replace(each, value=math.nan) for each in folder.of_many]
-
-
-def _measuring_sets(folders: Sequence[tuple[Pairs, _Metrics, tuple[str, ...]]]) -> Callable[[int], list[_OfMany]]:
+def _opened_for_sets(folders: Sequence[tuple[Pairs, _Metrics, tuple[str, ...]]]) -> Callable[[int], _Measured]:
     """Return a function that measures the metrics of many images of a folder; all folders have the same images."""
     from srbench.benchmark.scorer import measure_set
     from srbench.models.inference import choose_device
 
     of_hr: dict[Hashable, Any] = {}
 
-    def measured(place: int) -> list[_OfMany]:
+    def measured(place: int) -> _Measured:
         pairs, metrics, names = folders[place]
         device = choose_device(metrics.device)
         shared: dict[str, dict[Hashable, Any]] = {}
-        values = []
-        for loaded in metrics.opened(names):
-            metric = loaded.metric
+        loaded = metrics.opened(names)
+        made = _Measured(metrics=tuple(each.info for each in loaded))
+        for each in loaded:
+            metric = each.metric
             assert isinstance(metric, SetMetric)
-            for subject, images in pairs.subjects(loaded.info).items():
+            for subject, images in pairs.subjects(each.info).items():
                 outputs = ImageSet(images, partial(pairs.sampled, metric.sees, metrics.suite.quantize), device)
                 outputs.shared = shared.setdefault(subject, {})
                 if not subject:
                     outputs.shared_references = of_hr
-                value, fault = None, ""
                 try:
-                    value = measure_set(metric, outputs)
+                    value: Value | None = measure_set(metric, outputs)
                 except SRBenchError as error:
-                    fault = f"{subject}: {error}" if subject else f"{loaded.info.title}: {error}"
-                values.append(_OfMany(loaded.info, subject, value, fault))
-        return values
+                    value = math.nan
+                    made.faults.append(f"{subject}: {error}" if subject else f"{each.info.title}: {error}")
+                made.values[each.info.name, subject] = value
+        return made
 
     return measured
 
@@ -420,16 +397,20 @@ class Pairs:
     @property
     def lacking(self) -> dict[Need, Lack]:
         """What metrics may need that is not given."""
-        given = {
-            "HR": self.hr is not None,
-            "LR": self.lr is not None,
-            "scale": self.lr is not None or bool(self.scale),
-            "downscaling": self.scale != 1,
-            "model": False,
-            "samples": any(self.results.count(image) > 1 for image in self.images),
-            "groups": self.groups.keys() >= set(self.images),
-        }
-        return {need: lack for need, lack in _LACKS.items() if not given[need]}
+        lacking: dict[Need, Lack] = {"model": Lack("; use srbench run")}
+        if self.hr is None:
+            lacking["HR"] = Lack("; name their folder with --hr")
+        if self.lr is None:
+            lacking["LR"] = Lack("; name their folder with --lr")
+        if self.lr is None and not self.scale:
+            lacking["scale"] = Lack("; give --scale, or LR images with --lr")
+        if self.scale == 1:
+            lacking["downscaling"] = Lack()
+        if all(self.results.count(image) <= 1 for image in self.images):
+            lacking["samples"] = Lack("; name them NAME_sample0.png and NAME_sample1.png")
+        if not self.groups.keys() >= set(self.images):
+            lacking["groups"] = Lack("; put the images of each into a subfolder")
+        return lacking
 
 
 @dataclass(frozen=True)
@@ -472,33 +453,14 @@ def _is_of_many(name: str) -> bool:
         return False
 
 
-@dataclass
-class _MeasuredImage:
-    """Values of an image by metric, and its failures."""
-
-    values: dict[str, Value] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    """One line per failure."""
-    metrics: tuple[MetricInfo, ...] = ()
-    """Info of the metrics; empty if the worker process died."""
-    names_of_many: tuple[str, ...] = ()
-    """Names of the metrics of many images, to measure after all images."""
-    samples: int = 0
-    """Number of samples measured; 0 if none could be read."""
-
-
-def _measured(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_MeasuredImage]:
-    """Measure all images and return their values in order."""
+def _of_images(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_Measured]:
+    """Measure all images, and return what was measured in their order."""
     total = len(pairs.images)
-    measured: dict[str, _MeasuredImage] = {}
-    for name, made in map_items(_measuring, pairs.images, workers=workers, arguments=[pairs, metrics]):
-        match made:
-            case WorkerDied():
-                image = _MeasuredImage(faults=[f"{name}: {made}; if memory is short, use fewer --workers"])
-            case Exception():
-                raise made
-            case _:
-                image = made
+    measured: dict[str, _Measured] = {}
+    for name, made in map_items(_opened, pairs.images, workers=workers, arguments=[pairs, metrics]):
+        image = (
+            made if isinstance(made, _Measured) else _failed(made, name, "; if memory is short, use fewer --workers")
+        )
         measured[name] = image
         for fault in image.faults:
             progress(Step(len(measured), total, "", fault))
@@ -507,7 +469,7 @@ def _measured(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress)
     return [measured[image] for image in pairs.images]
 
 
-def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImage]:
+def _opened(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _Measured]:
     """Open the metrics of images in a process, and return the function that measures an image."""
     from srbench.benchmark.scorer import Scorer
     from srbench.models.inference import choose_device
@@ -517,8 +479,8 @@ def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImag
     scorer = Scorer(loaded, choose_device(metrics.device))
     names = [metric.name for metric in infos]
 
-    def measured(name: str) -> _MeasuredImage:
-        image = _MeasuredImage(metrics=infos, names_of_many=names_of_many)
+    def measured(name: str) -> _Measured:
+        image = _Measured(metrics=infos, names_of_many=names_of_many)
         try:
             pair = pairs.read(name)
             outputs = pairs.outputs(pair)
@@ -531,7 +493,7 @@ def _measuring(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _MeasuredImag
             if fault:
                 image.faults.append(fault)
             elif value is not None:
-                image.values[metric.name] = value
+                image.values[metric.name, name] = value
         return image
 
     return measured

@@ -23,7 +23,7 @@ from srbench.interfaces import (
     StochasticSRModel,
 )
 from srbench.metrics.loading import LoadedMetric, metric_digest
-from srbench.metrics.suite import Suite, full_names, open_metrics, read_suite
+from srbench.metrics.suite import NEEDED, Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel, ModelInfo
 from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
@@ -251,14 +251,13 @@ def lacking_in(
     """Return what metrics may need and a run does not have; ``where`` is its dataset or its folder."""
     lacking: dict[Need, Lack] = {}
     if not has_hr:
-        lacking["HR"] = Lack(f"HR images, and {where} has none")
+        lacking["HR"] = Lack(f", and {where} has none")
     if not set(images) <= groups.keys():
-        what = f"groups of images, such as clips, and {where} has images in no group"
-        lacking["groups"] = Lack(what, "put the images of each into a subfolder")
+        lacking["groups"] = Lack(f", and {where} has images in no group; put the images of each into a subfolder")
     if samples == 1:
-        lacking["samples"] = Lack("two or more samples per image", "raise --samples", RequestError)
+        lacking["samples"] = Lack("; raise --samples", RequestError)
     if scale == 1:
-        lacking["downscaling"] = DOWNSCALING
+        lacking["downscaling"] = Lack()
     return lacking
 
 
@@ -266,16 +265,10 @@ def lacking_in(
 class Lack:
     """Something that metrics may need and that a command does not have."""
 
-    what: str
-    """Words that follow "needs": ``HR images``."""
-    remedy: str = ""
-    """What the user can do: ``name their folder with --hr``; empty if nothing."""
+    words: str = ""
+    """What follows the thing in a message: ``; name their folder with --hr``."""
     error: type[BenchmarkError] = BenchmarkError
     """Class of the error that refuses a metric."""
-
-
-DOWNSCALING = Lack("a scale of 2 or more")
-"""At scale 1, LR is as large as HR, so no output is downscaled to it."""
 
 
 def usable(
@@ -296,7 +289,7 @@ def usable(
     if suite is not None:
         who, verb, advice = f"all metrics of {suite}", "need", "choose metrics with --metrics"
     lack = lacking[need]
-    raise lack.error(f"{who} {verb} {lack.what}; {', or '.join(filter(None, (lack.remedy, advice)))}")
+    raise lack.error(f"{who} {verb} {NEEDED[need]}{lack.words}{', or' if ';' in lack.words else ';'} {advice}")
 
 
 def _add_model(models: dict[str, ModelInfo], model: ModelInfo) -> None:

@@ -65,6 +65,16 @@ class LoadedMetric:
         model: tuple[Need, ...] = ("model",) if isinstance(self.metric, ModelPairMetric) else ()
         return (*model, *self.metric.needs, *groups)
 
+    @property
+    def sees(self) -> str:
+        """Input of the metric: ``returned`` for outputs before they are quantised, ``model`` if it runs the model."""
+        return "model" if isinstance(self.metric, ModelMetric | ModelPairMetric) else self.metric.sees
+
+    @property
+    def gpu(self) -> bool:
+        """True if the metric can use a GPU for images."""
+        return isinstance(self.metric, ImageMetric | SetMetric) and self.metric.gpu
+
 
 def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class.
@@ -244,11 +254,8 @@ def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize
     A signature is the name, the channels, the quantisation of the outputs that the metric sees (``floor``, ``round`` or
     ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
-    name, seen = info.name.upper().replace("_", "-"), quantize
-    if isinstance(metric, ModelMetric | ModelPairMetric):
-        seen = ""
-    elif isinstance(metric, ImageMetric) and metric.sees == "returned":
-        seen = "float"
+    name = info.name.upper().replace("_", "-")
+    seen = {"returned": "float", "model": ""}.get(LoadedMetric(metric, info).sees, quantize)
     if info.signature:
         first, *rest = info.signature.split("|")
         parts = [name, first, seen, *rest]

@@ -23,11 +23,18 @@ from srbench.words import joined
 BUNDLES = {"cost": ("parameters", "multiply_adds", "memory", "runtime")}
 """Names that stand for several metrics."""
 _FOLDER = files("srbench.metrics") / "suites"
-_LACKED: dict[Need, str] = {
-    "samples": "two or more samples per image, and there is one",
-    "downscaling": "a scale of 2 or more, and the scale is 1",
+NEEDED: dict[Need, str] = {
+    "model": "a model",
+    "HR": "HR images",
+    "LR": "LR images",
+    "scale": "the scale",
+    "downscaling": "a scale of 2 or more",
+    "samples": "two or more samples per image",
+    "groups": "groups of images, such as clips",
 }
-"""What a protocol may lack, for sentences."""
+"""What metrics may need, in words."""
+_GIVEN: dict[Need, str] = {"samples": "there is one", "downscaling": "the scale is 1"}
+"""What a protocol has instead."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def left_out(columns: Sequence[str], lacking: Iterable[Need]) -> str:
     for need in lacking:
         if titles := [metric.title for metric in needing(columns, [need])]:
             needs = "is left out: it needs" if len(titles) == 1 else "are left out: they need"
-            sentences.append(f"{joined(titles)} {needs} {_LACKED[need]}.")
+            sentences.append(f"{joined(titles)} {needs} {NEEDED[need]}, and {_GIVEN[need]}.")
     return " ".join(sentences)
 
 

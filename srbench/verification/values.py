@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from srbench.benchmark.scorer import SavedSets, Scorer, measure_model, measure_set
+from srbench.benchmark.plan import plan_of_many
+from srbench.benchmark.scorer import Scorer
+from srbench.benchmark.worker import Worker
 from srbench.images.io import quantize
-from srbench.interfaces import (
-    ImageMetric,
-    ImagePair,
-    MetricInfo,
-    ModelMetric,
-    ModelPairMetric,
-    SetMetric,
-    SRBenchError,
-)
+from srbench.interfaces import ImagePair, MetricInfo, ModelMetric, ModelPairMetric, SRBenchError
 from srbench.metrics.loading import LoadedMetric, reopened
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.records import SampleRecord, ScoreRecord, Value
@@ -75,155 +67,109 @@ class Remeasuring:
     metrics: list[tuple[MetricInfo, LoadedMetric | None]]
     resampling: Resampling
 
-    @property
-    def _device(self) -> str:
-        return self.resampling.sampler.device
-
     @cached_property
-    def _scorer(self) -> Scorer:
-        return Scorer([loaded for _, loaded in self.metrics if loaded is not None], self._device)
+    def _worker(self) -> Worker:
+        """The worker of a run, which measures what a run without any value would measure."""
+        sampler = self.resampling.sampler
+        loaded = [loaded for _, loaded in self.metrics if loaded is not None]
+        return Worker(self.folder, sampler, Scorer(loaded, sampler.device), None, 0)
 
     def check(self, record: SampleRecord, pair: ImagePair | None, exact: Tensor | None) -> None:
         """Measure all values of an item again, from ``exact``, its outputs sampled again, or from its saved images."""
         images = self.resampling.saved(record)
         if exact is not None and (images is None or len(images) < len(record.outputs)):
             images = quantize(exact, self.folder.manifest.protocol.quantize)
-        stated = [
-            (recorded, loaded, score)
-            for recorded, loaded in self.metrics
-            if recorded.is_of_images and (score := self.folder.score(record, recorded)) and not score.failed
-        ]
-        obstacles = {
-            recorded.name: self._obstacle(record, loaded, score.value, pair, images, was_sampled=exact is not None)
-            for recorded, loaded, score in stated
-        }
-        measured: dict[str, tuple[Value | None, str]] = {}
-        if pair is not None and images is not None:
-            results = self._scorer.score(
-                record.temperature,
-                pair,
-                images,
-                images if exact is None else exact,
-                [name for name, obstacle in obstacles.items() if obstacle is None],
-                lambda: self.resampling.sampler.models[record.model].model,
-            )
-            measured = {metric.name: (value, error) for metric, value, error, _ in results}
-        for recorded, loaded, score in stated:
-            if obstacle := obstacles[recorded.name]:
-                leave, reason = obstacle
-                leave(recorded.title, reason)
+        count = 0 if images is None else len(images)
+        compared = {}
+        for recorded, loaded in self.metrics:
+            score = self.folder.score(record, recorded) if recorded.is_of_images else None
+            if score is None or score.failed:
+                continue
+            if loaded is None:
+                self.findings.leave(recorded.title, _NOT_LOADED)
+            elif pair is None or ("HR" in loaded.needs and not pair.has_hr):
+                self.findings.leave(recorded.title, "LR or HR is missing or has changed")
+            elif exact is None and isinstance(loaded.metric, ModelPairMetric):
+                self.findings.leave_to_resampling(recorded.title, "it needs the model")
+            elif exact is None and loaded.sees == "returned":
+                self.findings.leave_to_resampling(recorded.title, "it needs outputs as the model returned them")
+            elif images is None:
+                self.findings.leave(recorded.title, "its images are missing or have changed")
+            elif exact is None and count < len(record.outputs) and not isinstance(score.value, list):
+                self.findings.leave_to_resampling(recorded.title, _only_some(record))
             else:
-                assert loaded is not None
-                assert images is not None
-                self._compare(record, recorded, loaded, score, *measured[recorded.name], len(images))
+                compared[recorded.name] = recorded, loaded, score
+        if pair is None or images is None:
+            return
+        model = self.resampling.sampler.models
+        for metric, value, error, _ in self._worker.scorer.score(
+            record.temperature,
+            pair,
+            images,
+            images if exact is None else exact,
+            compared,
+            lambda: model[record.model].model,
+        ):
+            recorded, loaded, score = compared[metric.name]
+            stated = score.value[:count] if isinstance(score.value, list) else score.value
+            if not error and count < len(record.outputs) and agree(value, stated, recorded):
+                self.findings.leave_to_resampling(recorded.title, _only_some(record))
+            else:
+                self._compare(f"{record.setting.folder} {record.image}", loaded, recorded, score, value, stated, error)
 
-    def _obstacle(
-        self,
-        record: SampleRecord,
-        loaded: LoadedMetric | None,
-        stated: Value | None,
-        pair: ImagePair | None,
-        images: Tensor | None,
-        *,
-        was_sampled: bool,
-    ) -> tuple[Callable[[str, str], None], str] | None:
-        """Return why a value cannot be measured again, with the function that counts it; None if it can."""
-        if loaded is None:
-            return self.findings.leave, _NOT_LOADED
-        if pair is None or ("HR" in loaded.needs and not pair.has_hr):
-            return self.findings.leave, "LR or HR is missing or has changed"
-        if was_sampled:
-            return None
-        if isinstance(loaded.metric, ModelPairMetric):
-            return self.findings.leave_to_resampling, "it needs the model"
-        if isinstance(loaded.metric, ImageMetric) and loaded.metric.sees == "returned":
-            return self.findings.leave_to_resampling, "it needs outputs as the model returned them"
-        if images is None:
-            return self.findings.leave, "its images are missing or have changed"
-        if len(images) < len(record.outputs) and not isinstance(stated, list):
-            return self.findings.leave_to_resampling, _only_some(record)
-        return None
+    def check_many(self) -> None:
+        """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
+        by_name = {recorded.name: loaded for recorded, loaded in self.metrics}
+        for task in plan_of_many(replace(self.folder, scores={}), [recorded for recorded, _ in self.metrics]):
+            recorded, loaded, place = task.metric, by_name[task.metric.name], (task.setting, task.metric.name)
+            score = self.folder.scores.get(task.subject.name, {}).get((task.subject.key, *place))
+            if score is None or score.failed:
+                continue
+            if loaded is None:
+                self.findings.leave(recorded.title, _NOT_LOADED)
+            elif isinstance(loaded.metric, ModelMetric) and loaded.metric.depends_on_machine:
+                text = "it depends on the machine, so it is not measured again"
+                self.findings.leave_to_machine(recorded.title, text)
+            elif isinstance(loaded.metric, ModelMetric) and not (
+                task.setting.model in self.resampling.sampler.models
+                and self.resampling.is_unchanged(task.subject.samples[0])
+            ):
+                text = "the model has changed or cannot be loaded, or this is not the machine of the run"
+                self.findings.leave(recorded.title, text)
+            else:
+                [again] = [line for line in self._worker.do_part(task).lines if isinstance(line, ScoreRecord)]
+                error = again.error.removeprefix(f"{recorded.title}: ")
+                where = f"{task.setting.folder} {task.subject.name}".rstrip()
+                self._compare(where, loaded, recorded, score, again.value, score.value, error)
 
     def _compare(
         self,
-        record: SampleRecord,
-        recorded: MetricInfo,
+        where: str,
         loaded: LoadedMetric,
+        recorded: MetricInfo,
         score: ScoreRecord,
         value: Value | None,
+        stated: Value | None,
         error: str,
-        count: int,
     ) -> None:
-        """Compare a value of the first ``count`` samples, measured again, with its record; ``error`` is that of a failure."""
-        where = f"{record.setting.folder} {record.image}"
-        stated = score.value[:count] if isinstance(score.value, list) else score.value
+        """Count a value, measured again, as equal to the ``stated`` value, rounded on another machine, or different.
+
+        ``error`` says why it could not be measured.
+        """
+        tolerance = ROUNDED * (SET_TOLERANCE if recorded.per == "set" else TOLERANCE)
         if error:
             self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
-        elif count < len(record.outputs) and agree(value, stated, recorded):
-            self.findings.leave_to_resampling(recorded.title, _only_some(record))
-        else:
-            on_gpu = isinstance(loaded.metric, ImageMetric | SetMetric) and loaded.metric.gpu
-            self._judge(where, recorded, score.environment, value, stated, on_gpu=on_gpu)
-
-    def _judge(
-        self,
-        where: str,
-        recorded: MetricInfo,
-        measured_in: str,
-        value: Value | None,
-        stated: Value | None,
-        *,
-        on_gpu: bool = False,
-    ) -> None:
-        """Count a value, measured again, as equal, rounded in another environment than ``measured_in``, or different."""
-        if agree(value, stated, recorded, EQUAL):
+        elif agree(value, stated, recorded, EQUAL):
             self.findings.verified += 1
-            return
-        tolerance = ROUNDED * (SET_TOLERANCE if recorded.per == "set" else TOLERANCE)
-        differing = self.resampling.differing(measured_in, {})
-        if differing and agree(value, stated, recorded, tolerance):
+        elif (differing := self.resampling.differing(score.environment, {})) and agree(
+            value, stated, recorded, tolerance
+        ):
             self.findings.leave_to_machine(recorded.title, rounded_by(differing))
-        elif on_gpu and _DEVICE & differing.keys() and agree(value, stated, recorded, ACROSS_DEVICES):
+        elif loaded.gpu and _DEVICE & differing.keys() and agree(value, stated, recorded, ACROSS_DEVICES):
             self.findings.leave(recorded.title, f"{rounded_by(differing)}, up to {ACROSS_DEVICES:g}")
         else:
             text = f"{recorded.title} is {_short(value)}, and the table has {_short(stated)}"
             self.findings.contradict(where, text)
-
-    def check_many(self) -> None:
-        """Measure the metrics of groups, of all images and of models again, from the saved images and the models."""
-        sets = SavedSets(self.folder, self._device)
-        of_many = [(recorded, loaded) for recorded, loaded in self.metrics if not recorded.is_of_images]
-        for setting, (recorded, loaded) in product(self.folder.manifest.settings, of_many):
-            metric = None if loaded is None else loaded.metric
-            for subject, score in self.folder.scores_of_many(setting, recorded):
-                if score is None or score.failed:
-                    continue
-                where = f"{setting.folder} {subject.name}".rstrip()
-                try:
-                    if isinstance(metric, SetMetric):
-                        value = measure_set(metric, sets.of(subject.samples, metric))
-                    elif not isinstance(metric, ModelMetric):
-                        self.findings.leave(recorded.title, _NOT_LOADED)
-                        continue
-                    elif metric.depends_on_machine:
-                        text = "it depends on the machine, so it is not measured again"
-                        self.findings.leave_to_machine(recorded.title, text)
-                        continue
-                    elif not self._can_run(subject.samples[0]):
-                        text = "the model has changed or cannot be loaded, or this is not the machine of the run"
-                        self.findings.leave(recorded.title, text)
-                        continue
-                    else:
-                        model = self.resampling.sampler.models[setting.model].model
-                        value = measure_model(metric, model, setting.temperature, self._device)
-                except SRBenchError as error:
-                    self.findings.leave(f"{where}: {recorded.title}", f"could not be measured again: {error}")
-                    continue
-                on_gpu = isinstance(metric, SetMetric) and metric.gpu
-                self._judge(where, recorded, score.environment, value, score.value, on_gpu=on_gpu)
-
-    def _can_run(self, sample: SampleRecord) -> bool:
-        return sample.model in self.resampling.sampler.models and self.resampling.is_unchanged(sample)
 
 
 def _only_some(record: SampleRecord) -> str:

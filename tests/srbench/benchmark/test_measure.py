@@ -225,7 +225,7 @@ def test_a_metric_on_a_gpu_takes_the_processes_that_its_memory_allows(folders, m
 def test_single_outputs_have_no_deviation(folders):
     sr, hr, _ = folders
     assert "sigma" not in names(measure_folder(sr, hr))
-    with pytest.raises(SRBenchError, match="sigma needs two or more samples of an image"):
+    with pytest.raises(SRBenchError, match="sigma needs two or more samples per image"):
         measure_folder(sr, hr, names=["sigma"])
 
 
