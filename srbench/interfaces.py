@@ -234,6 +234,8 @@ class MetricInfo:
     any_samples: bool = False
     """True if the expected value of a metric of all samples does not depend on their number, as of a fair score (Ferro,
     2014), so that rows with other numbers share its column. Otherwise the signature states the number."""
+    by_row: bool = False
+    """True if values are looked up by the row of the table; the harness fills it in for a ``RowMetric``."""
     spec: str = ""
     """The name that the user typed, with absolute paths. The harness fills in this field and ``digest``."""
     digest: str = ""
@@ -256,9 +258,8 @@ class MetricInfo:
         return words.get(self.per, "image")
 
     def stored(self) -> dict[str, Any]:
-        """The information as JSON; without ``map`` if there is none."""
-        stored = asdict(self)
-        return stored if self.map else {name: value for name, value in stored.items() if name != "map"}
+        """The information as JSON; without ``map`` if there is none, and without ``by_row`` if values are measured."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("map", "by_row")}
 
 
 Need = Literal["HR", "LR", "scale", "downscaling", "samples", "groups", "model"]
@@ -335,6 +336,23 @@ class ModelPairMetric(ABC):
     @abstractmethod
     def of(self, call: ModelCall, pair: ImagePair) -> float | None:
         """Return the value for a model at a temperature on a device; None if it does not apply to the model."""
+
+
+class RowMetric(ABC):
+    """A column of numbers that are stated for outputs, such as ratings by people, not computed from them.
+
+    A subclass defines ``info``, whose ``per`` is ``image``, and ``of``.
+    """
+
+    info: MetricInfo
+    needs: tuple[Need, ...] = ()
+
+    @abstractmethod
+    def of(self, row: str, image: str, samples: int) -> float | None:
+        """Return the value of an image in a row such as ``srflow-t0.8``, which has that many samples; None without one.
+
+        Raises SRBenchError if the row has values, and the image lacks one.
+        """
 
 
 class SampledImage:
@@ -424,7 +442,7 @@ class SetMetric(ABC):
         """Return the value of a set of images; None if it does not apply."""
 
 
-Metric = ImageMetric | ModelPairMetric | SetMetric | ModelMetric
+Metric = ImageMetric | ModelPairMetric | SetMetric | ModelMetric | RowMetric
 
 
 class Dataset(Protocol):

@@ -164,7 +164,8 @@ def measure_folders(
         metrics = _Metrics(None if names is None else tuple(names), protocol, pairs.lacking, device)
         processes = _processes(pairs, metrics) if workers is None else min(workers, len(pairs.images))
         apart |= processes > 1
-        measured[Setting(label, None)] = pairs, metrics, _of_images(pairs, metrics, processes, progress)
+        setting = Setting(label, None)
+        measured[setting] = pairs, metrics, _of_images(setting, pairs, metrics, processes, progress)
     having = [folder for folder in measured.values() if _names_of_many(folder[2])]
     arguments = [[(pairs, metrics, _names_of_many(own)) for pairs, metrics, own in having]]
     # in one process, after all images
@@ -453,11 +454,11 @@ def _is_of_many(name: str) -> bool:
         return False
 
 
-def _of_images(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_Measured]:
+def _of_images(setting: Setting, pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress) -> list[_Measured]:
     """Measure all images, and return what was measured in their order."""
     total = len(pairs.images)
     measured: dict[str, _Measured] = {}
-    for name, made in map_items(_opened, pairs.images, workers=workers, arguments=[pairs, metrics]):
+    for name, made in map_items(_opened, pairs.images, workers=workers, arguments=[setting, pairs, metrics]):
         image = (
             made if isinstance(made, _Measured) else _failed(made, name, "; if memory is short, use fewer --workers")
         )
@@ -469,7 +470,7 @@ def _of_images(pairs: Pairs, metrics: _Metrics, workers: int, progress: Progress
     return [measured[image] for image in pairs.images]
 
 
-def _opened(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _Measured]:
+def _opened(setting: Setting, pairs: Pairs, metrics: _Metrics) -> Callable[[str], _Measured]:
     """Open the metrics of images in a process, and return the function that measures an image."""
     from srbench.benchmark.scorer import Scorer
     from srbench.models.inference import choose_device
@@ -489,7 +490,7 @@ def _opened(pairs: Pairs, metrics: _Metrics) -> Callable[[str], _Measured]:
             return image
         image.samples = len(outputs)
         quantised = quantize(outputs, metrics.suite.quantize)
-        for metric, value, fault, _ in scorer.score(None, pair, quantised, outputs, names):
+        for metric, value, fault, _ in scorer.score(setting, pair, quantised, outputs, names):
             if fault:
                 image.faults.append(fault)
             elif value is not None:

@@ -21,6 +21,7 @@ from srbench.interfaces import (
     ModelCall,
     ModelMetric,
     ModelPairMetric,
+    RowMetric,
     SampledImage,
     SetMetric,
     SRBenchError,
@@ -32,6 +33,7 @@ from srbench.metrics.samples import as_seen
 from srbench.plugins.registry import call
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.kept_images import kept_pair
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import SampleRecord, Value
 
 Scored = tuple[MetricInfo, Value | None, str, float]
@@ -48,7 +50,7 @@ class Scorer:
 
     def score(
         self,
-        temperature: float | None,
+        setting: Setting,
         pair: ImagePair,
         images: Tensor,
         exact: Tensor,
@@ -58,7 +60,7 @@ class Scorer:
         """Measure outputs (n, 3, H, W); a failure of a metric is part of the results.
 
         Args:
-            temperature: Temperature of the outputs; None for a model with a single output.
+            setting: Row of the outputs.
             pair: LR and HR.
             images: The outputs as uint8.
             exact: The outputs as the model returned them.
@@ -75,7 +77,11 @@ class Scorer:
             try:
                 if isinstance(metric.metric, ModelPairMetric):
                     assert model is not None
-                    value = measure_model(metric.metric, model(), temperature, self.device, pair)
+                    value = measure_model(metric.metric, model(), setting.temperature, self.device, pair)
+                elif isinstance(metric.metric, RowMetric):
+                    what = f"{pair.name}: {metric.info.name}"
+                    given = call(what, metric.metric.of, setting.folder, pair.name, len(images))
+                    value = _number(given, what)
                 elif isinstance(metric.metric, ImageMetric):
                     seen = exact if metric.metric.sees == "returned" else images
                     value = measure(metric.metric, seen, pair, self.device)

@@ -371,7 +371,7 @@ class Worker:
 
         environment = self.environment
         scores, faults = [], []
-        for scored in self.scorer.score(record.temperature, pair, images, exact, names, model):
+        for scored in self.scorer.score(record.setting, pair, images, exact, names, model):
             scores.append(self._score_of(record, scored))
             if error := scores[-1].error:
                 faults.append(f"{record.setting.folder}: {error}")

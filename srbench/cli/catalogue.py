@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from srbench.data.benchmark_sets.table import benchmark_sets, find_set, is_downloaded, set_folder
 from srbench.data.datasets import has_hr
 from srbench.files.config import preset_names
-from srbench.interfaces import ImageMetric, Metric, ModelMetric, SRBenchError
+from srbench.interfaces import Metric, ModelMetric, SRBenchError
 from srbench.metrics.loading import FAMILIES, described, located, metric_digest, open_metric, parse_metric
 from srbench.metrics.suite import open_metrics, read_suite, suite_names
 from srbench.models.names import ModelSpec
@@ -136,12 +136,7 @@ def _metric_details(name: str) -> Iterator[Detail]:
         yield "about", _about("metrics", parse_metric(name)[0])
     loaded = open_metric(name) if is_variant else described(name)
     metric = loaded.info
-    if isinstance(loaded.metric, ModelMetric):
-        inputs = "the model"
-    elif isinstance(loaded.metric, ImageMetric) and loaded.metric.sees == "returned":
-        inputs = "outputs as returned"
-    else:
-        inputs = "8-bit outputs"
+    inputs = {"model": "the model", "returned": "outputs as returned", "nothing": "the file alone"}
     needs = [need for need in loaded.needs if need not in ("samples", "groups", "model")]
     per = {
         "sample": "one per sample",
@@ -155,7 +150,7 @@ def _metric_details(name: str) -> Iterator[Detail]:
     yield "unit", metric.unit or "none"
     yield "digits", str(metric.digits)
     yield "measures", metric.group
-    yield "looks at", ", ".join([inputs, *needs])
+    yield "looks at", ", ".join([inputs.get(loaded.sees, "8-bit outputs"), *needs])
     yield "values", per[metric.per] + (", two or more" if "samples" in loaded.needs else "")
     yield "protocol", metric.protocol
     yield "signature", metric.signature

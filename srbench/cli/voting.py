@@ -60,6 +60,7 @@ def vote(
 
 
 def _show_tally(run: Path) -> None:
+    from srbench.judging.sentences import agreement_sentence
     from srbench.voting.tally import tally
     from srbench.voting.words import agreement_table, remarks, sentence, strength_table
 
@@ -67,8 +68,9 @@ def _show_tally(run: Path) -> None:
         result = tally(run)
     show(sentence(result))
     show(_table(strength_table(result)))
-    show(_table(agreement_table(result)))
-    for remark in remarks(result):
+    show(_table(agreement_table(result.agreements, "votes", "Kendall's τ")))
+    titles = [row.metric.title for row in result.agreements.rows]
+    for remark in filter(None, [agreement_sentence(result.agreements.best, titles, "votes"), *remarks(result)]):
         show(remark)
 
 

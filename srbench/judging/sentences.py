@@ -230,6 +230,23 @@ def vote_sentence(best: str, second: str, lead: Verdict, votes: str, images: int
     return f"Preferred by people: {best}, {verdict} {second}; {votes}."
 
 
+def agreement_sentence(best: BestRows, titles: Sequence[str], people: str) -> str:
+    """Return which metric agrees best with people, such as ``votes``; ``best`` has shares by place in ``titles``."""
+    if best.leader is None or len(best.means) < 2 or best.units is None:
+        return ""
+    first, *others = (f"{titles[row]} ({100 * best.means[row]:.0f} %)" for row in best.ordered)
+    sentence = f"Of the metrics, {first} agrees best with {people}"
+    if best.verdict == "not judged":
+        return f"{sentence}; not tested, as {DEPENDENT}."
+    if best.verdict == "too few":
+        return f"{sentence}, undecided, as a verdict needs {needed(best.units.kind)}."
+    alike = others[: len(best.top) - 1]
+    if alike:
+        return f"{sentence}, not significantly better than {joined(alike)}."
+    p = p_text(best.p(best.leader, best.ordered[1]))
+    return f"{sentence}, significantly better than {others[0]}, p {p if p.startswith('<') else f'= {p}'}."
+
+
 def claims_sentence(reproduced: int, claims: int, by_luck: float, elsewhere: Sequence[str]) -> str:
     """Return how many claims are reproduced, and how many arbitrary numbers would be; ``elsewhere`` are rows not here."""
     sentence = f"{reproduced} of {number_of(claims, 'claim')} reproduced; {by_luck:.2g} expected by chance"

@@ -2,6 +2,7 @@
 
 psnr, file.py:Name, package.module:Name     like all plug-ins
 pyiqa:dists                                 a metric of a registered family
+ratings.csv:mos                             a column of ratings by people, in a CSV file
 psnr+channels=Y+border=4                    any of these with parameters
 """
 
@@ -24,6 +25,7 @@ from srbench.interfaces import (
     ModelMetric,
     ModelPairMetric,
     Need,
+    RowMetric,
     SetMetric,
     SRBenchError,
 )
@@ -38,8 +40,10 @@ _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
 _PYIQA = "srbench.metrics.from_pyiqa"
 """Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
-_PATHS = ("reference", "trunk")
+_PATHS = ("reference", "trunk", "file")
 """Parameters of our metrics that are paths."""
+_RATINGS = "srbench.metrics.ratings:Ratings"
+"""The metric behind FILE.csv:COLUMN."""
 _LIKE_A_PATH = r"[/\\]|\.[A-Za-z]\w*$"
 """A separator or a suffix, in the value of any other parameter."""
 FAMILIES = "metric_families"
@@ -67,7 +71,11 @@ class LoadedMetric:
 
     @property
     def sees(self) -> str:
-        """Input of the metric: ``returned`` for outputs before they are quantised, ``model`` if it runs the model."""
+        """Input of the metric: ``returned`` for outputs before they are quantised, ``model`` if it runs the model, or
+        ``nothing``.
+        """
+        if isinstance(self.metric, RowMetric):
+            return "nothing"
         return "model" if isinstance(self.metric, ModelMetric | ModelPairMetric) else self.metric.sees
 
     @property
@@ -88,10 +96,13 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     keys = [key for key, _ in pairs]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise PluginError(f"metric {text}: {twice} is given twice; give it once")
-    return name, {
+    parameters: dict[str, str | int] = {
         key: int(value) if key not in _PATHS and value.isdecimal() and len(value) < 19 else value
         for key, value in pairs
     }
+    if column := re.fullmatch(r"(.+\.csv):(\w+)", name):
+        return _RATINGS, {"file": column[1], "column": column[2], **parameters}
+    return name, parameters
 
 
 def open_metric(text: str, quantize: str = "floor", samples: int | None = None) -> LoadedMetric:
@@ -173,7 +184,7 @@ def located(text: str) -> str:
     """Make paths absolute: in ``file.py:Name``, of a reference, of a trunk; any other name is returned unchanged."""
     path = rf"(\+(?:{'|'.join(_PATHS)})=)([^+]+)"
     text = re.sub(path, lambda match: f"{match[1]}{Path(match[2]).resolve()}", text)
-    match = re.match(r".+?\.py(?=:|\+|$)", text)
+    match = re.match(r".+?\.(?:py|csv)(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
 
@@ -208,6 +219,7 @@ def _files(parameters: Mapping[str, str | int]) -> list[Path]:
 _PER: dict[type, tuple[str, ...]] = {
     ImageMetric: ("sample", "image"),
     ModelPairMetric: ("image",),
+    RowMetric: ("image",),
     SetMetric: ("group", "set"),
     ModelMetric: ("model",),
 }
@@ -219,7 +231,7 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
     info = getattr(metric, "info", None)
     if not isinstance(metric, Metric):
         raise PluginError(
-            f"{what}: make its class a subclass of ImageMetric, SetMetric, ModelMetric or ModelPairMetric of "
+            f"{what}: make its class a subclass of ImageMetric, SetMetric, ModelMetric, ModelPairMetric or RowMetric of "
             "srbench.interfaces"
         )
     if not isinstance(info, MetricInfo):
@@ -238,8 +250,8 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
     allowed = _PER[next(kind for kind in _PER if isinstance(metric, kind))]
     if isinstance(metric, ModelMetric):
         info = replace(info, per="model")
-    elif isinstance(metric, ModelPairMetric):
-        info = replace(info, per="image", any_samples=True)
+    elif isinstance(metric, ModelPairMetric | RowMetric):
+        info = replace(info, per="image", any_samples=True, by_row=isinstance(metric, RowMetric))
     if info.per not in allowed:
         listed = " or ".join(f'"{per}"' for per in allowed)
         raise PluginError(f"{what}: per in its info is {info.per!r}; state {listed}")
@@ -255,7 +267,7 @@ def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize
     ``float``), and the rest. If the metric states no signature, it has a digest of the code and the parameters instead.
     """
     name = info.name.upper().replace("_", "-")
-    seen = {"returned": "float", "model": ""}.get(LoadedMetric(metric, info).sees, quantize)
+    seen = {"returned": "float", "model": "", "nothing": ""}.get(LoadedMetric(metric, info).sees, quantize)
     if info.signature:
         first, *rest = info.signature.split("|")
         parts = [name, first, seen, *rest]

@@ -24,6 +24,7 @@ from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_fil
 from srbench.reporting.latex import latex_table
 from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, other_samples, outdated
 from srbench.reporting.page.page import page
+from srbench.reporting.people import people_section
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
@@ -31,7 +32,6 @@ from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.summary import summary
 from srbench.reporting.table import Block, Table, Tables, table_of_runs
 from srbench.reporting.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
-from srbench.reporting.votes import vote_section
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line
@@ -259,15 +259,15 @@ def _baseline(results: Results, name: str | None) -> int:
 def _facts(results: Results) -> dict[str, Any]:
     """Return the variables that the templates of Markdown and HTML share, but for notes and costs."""
     table = table_of_runs(results)
-    votes, unshown_votes = vote_section(results)
+    people, unshown_votes = people_section(results, table)
     return {
         "results": results,
         "subject": _subject(results),
         "protocol": results.protocol,
         "metrics": table.columns,
         "table": table,
-        "summary": [*summary(table), *([votes.sentence] if votes else [])],
-        "votes": votes,
+        "summary": [*summary(table), *([people.sentence] if people and people.sentence else [])],
+        "people": people,
         "unshown_votes": unshown_votes,
         "letters": False,
         "interval_table": interval_table(table),

@@ -103,7 +103,7 @@ class Remeasuring:
             return
         model = self.resampling.sampler.models
         for metric, value, error, _ in self._worker.scorer.score(
-            record.temperature,
+            record.setting,
             pair,
             images,
             images if exact is None else exact,

@@ -17,12 +17,12 @@ from srbench.judging.tests import ALPHA, FEWEST_UNITS, p_values
 from srbench.judging.verdicts import Verdict
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
+from srbench.run_folder.values import Values
 from srbench.voting import VotingError
+from srbench.voting.agreement import FEWEST_ROWS, Agreements, Pairs, agreements
 from srbench.voting.records import Question, Vote, image_file, is_current, read_votes
 
 RESAMPLES = 1000
-FEWEST_MODELS = 3
-"""Smallest number of models for a rank correlation; with two models, it can only be 1 or -1."""
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -44,21 +44,6 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Agreement of a metric, by its values of whole images, with people, who see a part of a large image."""
-
-    metric: MetricInfo
-    fraction: float
-    """Fraction of votes for the image that the metric rates higher, 0 to 1; a tie of the metric counts one half."""
-    votes: int
-    """Number of votes, without "cannot tell" and images without a value."""
-    images: int
-    """Number of images of these votes."""
-    tau: float
-    """Kendall's tau between the models' means and preferences; NaN for fewer than three models."""
-
-
-@dataclass(frozen=True)
 class Tally:
     """The result of the votes of a run."""
 
@@ -66,8 +51,8 @@ class Tally:
     """The most preferred model first."""
     lead: Verdict
     """Whether the first model is significantly preferred to the second."""
-    agreements: tuple[Agreement, ...]
-    """Metrics with a direction, the highest fraction first."""
+    agreements: Agreements
+    """Metrics with a direction beside the votes that decide."""
     votes: int
     undecided: int
     """Number of votes for "cannot tell"."""
@@ -103,7 +88,7 @@ def tally(path: Path) -> Tally:
     return Tally(
         strengths=tuple(strengths),
         lead=lead_of(arrays),
-        agreements=_agreements(run, settings, images, arrays),
+        agreements=_agreements(run, settings, images, arrays, [vote.rater for vote in current]),
         votes=len(current),
         undecided=int((arrays.choice == 0).sum()),
         of_parts=sum(_is_of_a_part(run, vote.question) for vote in current),
@@ -224,24 +209,21 @@ def _intervals(votes: VoteArrays) -> tuple[Floats, Floats]:
 
 
 def _agreements(
-    run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: VoteArrays
-) -> tuple[Agreement, ...]:
-    """Return the agreement of every metric that has a direction, the highest fraction first."""
+    run: RunFolder, settings: Sequence[Setting], images: Sequence[str], votes: VoteArrays, raters: Sequence[str]
+) -> Agreements:
+    """Return the agreement of every metric that has a direction with the votes that decide, by the first sample.
+
+    The rank correlation is Kendall's, between the models' means and preferences.
+    """
+    decides = votes.choice != 0
+    rater = np.unique(raters, return_inverse=True)[1]
+    arrays = (each[decides] for each in (votes.left, votes.right, votes.image, votes.choice, rater))
+    metrics = [metric for metric in run.manifest.of_images if metric.direction]
+    values = {metric: _values(run, metric, settings, images) for metric in metrics}
     preferred = votes.preferred()
-    agreements = []
-    for metric in run.manifest.of_images:
-        if not metric.direction:
-            continue
-        merits = metric.direction * _values(run, metric, settings, images)
-        left = merits[votes.left, votes.image]
-        right = merits[votes.right, votes.image]
-        usable = (votes.choice != 0) & ~np.isnan(left) & ~np.isnan(right)
-        if usable.any():
-            signs = (left > right).astype(int) - (left < right)
-            fraction = float((1 + signs * votes.choice)[usable].mean() / 2)
-            counts = int(usable.sum()), len(np.unique(votes.image[usable]))
-            agreements.append(Agreement(metric, fraction, *counts, _tau(merits, preferred)))
-    return tuple(sorted(agreements, key=lambda agreement: -agreement.fraction))
+    taus = {metric.name: _tau(metric.direction * own, preferred) for metric, own in values.items()}
+    units = Values({}, dict.fromkeys(settings, images), run.manifest.unit_of, run.manifest.ungrouped)
+    return agreements(Pairs(*arrays), values, images, taus, units)
 
 
 def _tau(merits: Floats, preferred: Floats) -> float:
@@ -252,7 +234,7 @@ def _tau(merits: Floats, preferred: Floats) -> float:
     from scipy.stats import kendalltau
 
     usable = np.isfinite(merits).all(axis=0)
-    if len(merits) < FEWEST_MODELS or not usable.any():
+    if len(merits) < FEWEST_ROWS or not usable.any():
         return math.nan
     return float(kendalltau(merits[:, usable].mean(axis=1), preferred).statistic)
 

@@ -6,15 +6,18 @@ import math
 
 from srbench.judging.sentences import vote_sentence
 from srbench.judging.tests import FEWEST_UNITS
+from srbench.voting.agreement import Agreements
 from srbench.voting.ballot import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
 
 CAPTION = (
     "Preferred: probability that people prefer the model to another model of the vote (Bradley-Terry model fitted by "
-    f"evalica), with a 95 % interval (bootstrap over images, {RESAMPLES} resamples). Agreement: share of decided votes "
-    "for the output that the metric, which measures whole images, rates higher, 50 % by chance; Kendall's τ compares the "
-    "order of the models."
+    f"evalica), with a 95 % interval (bootstrap over images, {RESAMPLES} resamples)."
+)
+AGREEMENT = (
+    "Agrees: share of the pairs of outputs of an image that the metric, which measures whole images, orders as people do, "
+    "mean over images, 50 % by chance."
 )
 
 
@@ -40,14 +43,21 @@ def strength_table(tally: Tally) -> list[list[str]]:
     return rows
 
 
-def agreement_table(tally: Tally) -> list[list[str]]:
-    """Return header and rows of the metrics, the highest agreement first."""
-    rows = [["metric", "agrees with people", "votes", "Kendall's τ"]]
-    for agreement in tally.agreements:
-        fraction, tau = _percent(agreement.fraction), "–" if math.isnan(agreement.tau) else f"{agreement.tau:.2f}"
-        if agreement.images < FEWEST_UNITS:
-            fraction, tau = "too few", "–"
-        rows.append([agreement.metric.title, fraction, str(agreement.votes), tau])
+def agreement_table(agreements: Agreements, people: str, correlation: str) -> list[list[str]]:
+    """Return header and rows of the metrics, the highest agreement with ``people`` first.
+
+    ``correlation`` is the name of the rank correlation. Intervals over raters are shown if there are six raters or more.
+    """
+    has_raters = any(not math.isnan(row.low_of_raters) for row in agreements.rows)
+    over_raters = ["over raters"] if has_raters else []
+    rows = [["metric", f"agrees with {people}", "95 % over images", *over_raters, "pairs", correlation]]
+    for row in agreements.rows:
+        cells = [_percent(row.share), _interval(row.low, row.high)]
+        cells += [_interval(row.low_of_raters, row.high_of_raters)] if has_raters else []
+        number = "–" if math.isnan(row.correlation) else f"{row.correlation:.2f}"
+        if row.images < FEWEST_UNITS:
+            cells, number = ["too few", *("–" for _ in cells[1:])], "–"
+        rows.append([row.metric.title, *cells, str(row.pairs), number])
     return rows
 
 

@@ -27,6 +27,7 @@ from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Cell, Line, Table, header, of_lr
 from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.values import by_unit, differences
+from srbench.voting.agreement import agreement_of_columns
 from srbench.words import joined
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def write_plots(
         _costs(table, machines),
         _temperatures(table),
     ]
-    possible += [_distributions(table), _losses(models)]
+    possible += [_distributions(table), _agreement(table), _losses(models)]
     return draw_plots([plot for plot in possible if plot is not None], out)
 
 
@@ -413,6 +414,34 @@ def _distributions(table: Table) -> Plot | None:
     caption = f"{strokes}; the marker is the mean{interval}."
     height = 0.7 + 0.22 * len(table.lines)
     return small_plots(f"All {table.unit}s", "distributions.svg", caption, list(map(header, metrics)), height, draw)
+
+
+def _agreement(table: Table) -> Plot | None:
+    """Plot how alike columns order the rows of an image, as a matrix."""
+    metrics, taus = agreement_of_columns(table.values, table.columns)
+    shown = [place for place in range(len(metrics)) if np.isfinite(taus[place]).any()]
+    if len(shown) < 2:
+        return None
+    titles, taus = [metrics[place].title for place in shown], taus[np.ix_(shown, shown)]
+
+    def draw() -> Figure:
+        figure = new_figure(0.75 * len(titles) + 1.2, 0.45 * len(titles) + 0.6)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(taus, cmap="PuOr_r", vmin=-1.3, vmax=1.3, aspect="auto")  # without ends too dark for black
+        for (row, column), tau in np.ndenumerate(taus):
+            if np.isfinite(tau):
+                axes.text(column, row, f"{tau:.2f}", ha="center", va="center", fontsize=_SMALL)
+        axes.set_xticks(range(len(titles)), [title.replace(" ", "\n") for title in titles], fontsize=_SMALL)
+        axes.set_yticks(range(len(titles)), titles, fontsize=_SMALL)
+        axes.grid(visible=False)
+        arrange(figure, 1)
+        return figure
+
+    caption = (
+        "How alike two columns order the rows on an image: Kendall's tau-b, mean over images. 1: the same order, 0: no "
+        "relation, -1: the opposite order; a higher rank is a better one in both."
+    )
+    return Plot("Columns that agree", "agreement.svg", caption, draw, is_folded=True)
 
 
 def _losses(models: Sequence[ModelInfo]) -> Plot | None:
