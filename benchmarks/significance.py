@@ -5,14 +5,16 @@ is not bold, and some pair has a letter, although all are equally good; where ha
 that is truly best is called worse, how often it loses its mark by standing below one, and how often a row is bold below
 one that is not; how often a row that is worse is called worse; how often a 95 % interval contains the mean; both for
 frames of clips, counted one by one or averaged by clip; how often a gate fails equally good models, and one that is far
-worse in one of 500 tests; how often one of equally good models is ahead in votes; and how often one of ten calibrated
-rows is said to spread less or more than its error. Tests have 999 random sign flips instead of 9999. Takes ten minutes.
+worse in one of 500 tests; how often one of equally good models is ahead in votes; how often one of ten calibrated rows
+is said to spread less or more than its error; and how often the interval of a metric's agreement with ratings contains
+the true agreement, the metric with the least noise comes first, and one of three equally noisy metrics is ahead. Tests have 999 random sign flips instead of 9999. Takes ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
@@ -24,7 +26,9 @@ from srbench.judging.tests import ALPHA, mean_intervals
 from srbench.judging.units import Units
 from srbench.judging.verdicts import BestRows, Difference, best_of, calibrations, difference_of, losses
 from srbench.pages.markdown import table
+from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values
+from srbench.voting.agreement import Agreements, agreements_with_ratings
 from srbench.voting.tally import VoteArrays, lead_of
 
 Draw = Callable[[Generator, int, int], NDArray[np.float64]]
@@ -202,6 +206,38 @@ def spread_error(images: int, n: int, draws: int, rows: int, *, is_uneven: bool)
     return wrong / draws
 
 
+def rated(random: Generator, images: int, rows: int, noises: Sequence[float]) -> Agreements:
+    """Compare metrics, which are ratings plus normal noise of these standard deviations, with the ratings."""
+    settings = [Setting(f"row{row}", None) for row in range(rows)]
+    metrics = [replace(METRIC, name=f"metric{place}") for place in range(len(noises))]
+    ratings = random.normal(size=(rows, images))
+    columns = [ratings + noise * random.normal(size=ratings.shape) for noise in noises]
+    values = {
+        (setting, metric.name): {str(image): float(value) for image, value in enumerate(column[row])}
+        for metric, column in zip([METRIC, *metrics], [ratings, *columns], strict=True)
+        for row, setting in enumerate(settings)
+    }
+    names = tuple(map(str, range(images)))
+    return agreements_with_ratings(Values(values, dict.fromkeys(settings, names)), METRIC, metrics)
+
+
+def agreement(images: int, rows: int, draws: int) -> tuple[float, float, float]:
+    """Return how often an interval contains the true agreement, the best metric comes first, and an equal one is ahead.
+
+    The true agreement of normal values of correlation r is 1/2 + arcsin(r)/pi (Sheppard, 1899).
+    """
+    random, noises = np.random.default_rng(0), (0.5, 1.0, 2.0)
+    contained = first = ahead = 0
+    for _ in range(draws):
+        found = rated(random, images, rows, noises)
+        for row in found.rows:
+            noise = noises[int(row.metric.name[-1])]
+            contained += row.low <= 0.5 + np.arcsin((1 + noise**2) ** -0.5) / np.pi <= row.high
+        first += found.rows[0].metric.name == "metric0"
+        ahead += rated(random, images, rows, (1.0, 1.0, 1.0)).best.verdict == "decided"
+    return contained / draws / len(noises), first / draws, ahead / draws
+
+
 def lines(names: Iterable[str], rows: Iterable[Iterable[float]]) -> list[list[str]]:
     """Format rows of shares: ``.050``."""
     return [[name, *(f"{share:.3f}".lstrip("0") for share in row)] for name, row in zip(names, rows, strict=True)]
@@ -251,7 +287,12 @@ def main() -> None:
     kinds = [(rows, n, is_uneven) for is_uneven in (False, True) for rows in (1, 10) for n in (5, 10)]
     names = [f"{k} rows, {n} samples{', uneven' if is_uneven else ''}" for k, n, is_uneven in kinds]
     wrong = [[spread_error(i, n, draws // 4, k, is_uneven=is_uneven) for i in counts] for k, n, is_uneven in kinds]
-    print(table(header, lines(names, wrong)))
+    print(table(header, lines(names, wrong)), end="\n\n")
+    parts = ("the interval contains the truth", "the least noisy metric is first", "an equally noisy metric is ahead")
+    header = ["agreement with ratings", *(f"{images} images" for images in counts)]
+    shares = [[agreement(images, rows, draws // 4) for images in counts] for rows in (3, 5)]
+    names = [f"{rows} rows: {words}" for rows in (3, 5) for words in parts]
+    print(table(header, lines(names, [[own[part] for own in row] for row in shares for part in range(len(parts))])))
 
 
 if __name__ == "__main__":

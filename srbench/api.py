@@ -133,6 +133,27 @@ class Results(MeasuredResults):
         return pd.DataFrame(list(pair_lines(table_of_runs(self))), columns=PAIRS)
 
     @property
+    def agreement(self) -> pd.DataFrame:
+        """How often every metric orders two outputs of an image as people do: by votes, and by each column of ratings.
+
+        Columns: ``people`` (``votes`` or the title of the ratings), ``metric``, the ``share`` of pairs, mean over images,
+        with its 95 % interval ``low`` to ``high``, numbers of ``pairs`` and ``images``, and the ``correlation`` of ranks:
+        Kendall's of mean values and votes, Spearman's of all rated outputs.
+        """
+        import pandas as pd
+
+        from srbench.reporting.people import people_section
+
+        section, _ = people_section(self, table_of_runs(self))
+        columns = ("share", "low", "high", "pairs", "images", "correlation")
+        rows = [
+            [people, row.metric.name, *(getattr(row, name) for name in columns)]
+            for people, agreements in (section.agreements if section else {}).items()
+            for row in agreements.rows
+        ]
+        return pd.DataFrame(rows, columns=["people", "metric", *columns])
+
+    @property
     def rows(self) -> pd.DataFrame:
         """Every value, in columns model, temperature, image, sample, metric and value.
 

@@ -23,6 +23,8 @@ class PeopleSection:
     """Result of the votes; empty without votes."""
     sentences: list[str] = field(default_factory=list)
     """Which metrics agree best with people."""
+    agreements: dict[str, Agreements] = field(default_factory=dict)
+    """Agreement of metrics with ``votes``, and with each column of ratings by its title."""
     tables: list[list[list[str]]] = field(default_factory=list)
     """Strengths of models, and agreement of metrics: rows of text, the header first."""
     captions: list[str] = field(default_factory=list)
@@ -38,6 +40,7 @@ class PeopleSection:
     def add(self, agreements: Agreements, people: str, correlation: str) -> None:
         """Add the agreement of metrics with ``people``."""
         if agreements.rows:
+            self.agreements[people] = agreements
             titles = [row.metric.title for row in agreements.rows]
             self.sentences += filter(None, [agreement_sentence(agreements.best, titles, people)])
             self.tables.append(agreement_table(agreements, people, correlation))
@@ -62,6 +65,6 @@ def people_section(results: Results, table: Table) -> tuple[PeopleSection | None
     metrics = [metric for metric in table.columns if not metric.by_row]
     for ratings in (metric for metric in table.columns if metric.by_row):
         section.add(agreements_with_ratings(table.values, ratings, metrics), ratings.title, "Spearman's ρ")
-    if len(section.tables) > bool(section.sentence):
+    if section.agreements:
         section.captions.append(AGREEMENT)
     return section if section.tables else None, notes

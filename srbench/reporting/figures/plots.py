@@ -434,7 +434,7 @@ def _agreement(table: Table) -> Plot | None:
         axes.set_xticks(range(len(titles)), [title.replace(" ", "\n") for title in titles], fontsize=_SMALL)
         axes.set_yticks(range(len(titles)), titles, fontsize=_SMALL)
         axes.grid(visible=False)
-        arrange(figure, 1)
+        arrange(figure, 1, below=0.2)
         return figure
 
     caption = (

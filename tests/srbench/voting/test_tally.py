@@ -68,10 +68,15 @@ def test_few_votes_are_too_few(run, add_votes):
         "Votes decide nothing: of 5 votes of 1 rater on 4 images, an output is preferred on 4 images; a verdict needs at least "
         "6 images."
     )
-    for table, columns in ((strength_table(result), (1, 2)), (agreement_table(result), (1, 3))):
+    for table, columns in (
+        (strength_table(result), (1, 2)),
+        (agreement_table(result.agreements, "votes", "τ"), (1, 2)),
+    ):
         assert {tuple(row[column] for column in columns) for row in table[1:]} == {("too few", "–")}
     add_votes(run, 2, votes=36)
-    assert "too few" not in str([sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run))])
+    assert "too few" not in str(
+        [sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run).agreements, "votes", "τ")]
+    )
 
 
 def test_six_votes_on_two_images_decide_nothing(run, add_votes):
@@ -111,12 +116,12 @@ def test_agreement_of_metrics(run, add_votes):
     add_votes(
         run, 2, lambda asked, _: "left" if order.index(asked.left.name) < order.index(asked.right.name) else "right"
     )
-    lpips, psnr = tally(run).agreements
-    assert (lpips.metric.name, lpips.fraction, lpips.votes, lpips.tau) == ("lpips", 1, 72, pytest.approx(1))
+    lpips, psnr = tally(run).agreements.rows
+    assert (lpips.metric.name, lpips.share, lpips.pairs, lpips.correlation) == ("lpips", 1, 72, pytest.approx(1))
     values = np.array([[25.0 + (7 * n + 3 * place) % 5 for n in range(12)] for place in range(3)])
     agreed = [values[a, n] > values[b, n] for a, b in combinations(range(3), 2) for n in range(12)]
-    assert psnr.fraction == pytest.approx(np.mean(agreed))
-    assert psnr.tau == pytest.approx(kendalltau(values.mean(axis=1), [3, 2, 1]).statistic)
+    assert psnr.share == pytest.approx(np.mean(agreed))
+    assert psnr.correlation == pytest.approx(kendalltau(values.mean(axis=1), [3, 2, 1]).statistic)
 
 
 def test_the_first_sample_counts_which_was_shown(make_run, add_votes):
@@ -124,8 +129,8 @@ def test_the_first_sample_counts_which_was_shown(make_run, add_votes):
     run = make_run("run", values)
     add_votes(run, 1, lambda asked, _: "left" if asked.left.name == "one-t0.5" else "right")
     result = tally(run)
-    assert [agreement.fraction for agreement in result.agreements] == [1, 1]
-    assert all(math.isnan(agreement.tau) for agreement in result.agreements), "two models"
+    assert [agreement.share for agreement in result.agreements.rows] == [1, 1]
+    assert all(math.isnan(agreement.correlation) for agreement in result.agreements.rows), "two models"
     assert math.isnan(result.strengths[0].low)
     assert "One image" in " ".join(remarks(result))
 
@@ -146,7 +151,7 @@ def test_cannot_tell_alone_decides_nothing(run, add_votes):
     add_votes(run, 2, lambda *_: "neither")
     result = tally(run)
     assert [strength.preferred for strength in result.strengths] == pytest.approx([0.5] * 3)
-    assert (result.lead, result.agreements) == ("too few", ())
+    assert (result.lead, result.agreements.rows) == ("too few", ())
     assert sentence(result) == (
         'Votes decide nothing: of 72 votes of 2 raters on 12 images, all are "cannot tell"; a verdict needs at least 6 images.'
     )
