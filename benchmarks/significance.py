@@ -290,9 +290,9 @@ def main() -> None:
     print(table(header, lines(names, wrong)), end="\n\n")
     parts = ("the interval contains the truth", "the least noisy metric is first", "an equally noisy metric is ahead")
     header = ["agreement with ratings", *(f"{images} images" for images in counts)]
-    shares = [[agreement(images, rows, draws // 4) for images in counts] for rows in (3, 5)]
+    agreed = [[agreement(images, rows, draws // 4) for images in counts] for rows in (3, 5)]
     names = [f"{rows} rows: {words}" for rows in (3, 5) for words in parts]
-    print(table(header, lines(names, [[own[part] for own in row] for row in shares for part in range(len(parts))])))
+    print(table(header, lines(names, [[own[part] for own in row] for row in agreed for part in range(len(parts))])))
 
 
 if __name__ == "__main__":

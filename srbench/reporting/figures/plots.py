@@ -425,16 +425,17 @@ def _agreement(table: Table) -> Plot | None:
     titles, taus = [metrics[place].title for place in shown], taus[np.ix_(shown, shown)]
 
     def draw() -> Figure:
-        figure = new_figure(0.75 * len(titles) + 1.2, 0.45 * len(titles) + 0.6)
+        figure = new_figure(0.55 * len(titles) + 1.4, 0.4 * len(titles) + 0.5)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(taus, cmap="PuOr_r", vmin=-1.3, vmax=1.3, aspect="auto")  # without ends too dark for black
         for (row, column), tau in np.ndenumerate(taus):
             if np.isfinite(tau):
                 axes.text(column, row, f"{tau:.2f}", ha="center", va="center", fontsize=_SMALL)
-        axes.set_xticks(range(len(titles)), [title.replace(" ", "\n") for title in titles], fontsize=_SMALL)
-        axes.set_yticks(range(len(titles)), titles, fontsize=_SMALL)
+        numbers = [str(number) for number in range(1, len(titles) + 1)]
+        axes.set_xticks(range(len(titles)), numbers)
+        axes.set_yticks(range(len(titles)), list(map(" ".join, zip(titles, numbers, strict=True))), fontsize=_SMALL)
         axes.grid(visible=False)
-        arrange(figure, 1, below=0.2)
+        arrange(figure, 1)
         return figure
 
     caption = (

@@ -31,11 +31,11 @@ def test_votes_are_a_sentence_and_a_section_with_two_tables(voted):
     report = write_report([voted])
     assert any(line.startswith("Preferred by people: a, 9") for line in report.remarks)
     text = next(file for file in report.files if file.name == "report.md").read_text()
-    assert "\n## Votes\n" in text
+    assert "\n## People\n" in text
     assert re.search(r"^\| a +\| +9\d % +\| +9\d–9\d % +\| +16 +\|$", text, re.M), text
-    assert re.search(r"^\| LPIPS +\| +50 % +\| +16 +\| +– +\|$", text, re.M)
+    assert re.search(r"^\| LPIPS +\| +50 % +\| +50–50 % +\| +16 +\| +– +\|$", text, re.M)
     page = next(file for file in report.files if file.name == "report.html").read_text()
-    assert '<section id="votes"' in page
+    assert '<section id="people"' in page
     assert re.search(r"<tr><th scope=\"row\">a</th><td>9\d %</td>", page)
     assert report_findings(voted) == []
 
