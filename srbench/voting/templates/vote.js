@@ -56,6 +56,7 @@ function draw(rater) {
 
 function show(part) {
   for (const id of ["start", "vote", "end"]) $(id).hidden = id !== part;
+  if (part !== "vote") $(part).querySelector("button").focus();
 }
 
 function say(text) {
@@ -190,7 +191,4 @@ window.addEventListener("storage", ({ key }) => key === STORE && location.reload
 $("reference").classList.toggle("lr", study.reference === "lr");
 $("file").textContent = `votes-${kept.rater}.jsonl`;
 if (questions.some((asked) => kept.answers[asked])) present();
-else {
-  show("start");
-  $("begin").focus();
-}
+else show("start");

@@ -120,6 +120,15 @@ def test_the_page_shows_windows_of_the_images_and_nothing_names_them(run, refere
     assert study.key not in told
 
 
+def test_names_with_markup_are_not_on_the_page(make_run):
+    names = ("<script>alert(1)<", "'\"><img src=x onerror=alert(1)>")
+    run = make_run("run", {(name, None): {"<b>alert(1)": (1, 1)} for name in names})
+    study = open_study(run, begin=True)
+    files = dict(page(study, turns(study), 60))
+    assert len(files) == 1 + 3
+    assert "alert(" not in "".join([*files, files["index.html"].decode()])
+
+
 def test_a_page_with_changes_is_not_replaced(run, command):
     assert "Page: run/vote/index.html" in command("vote", run.name).out
     before = (run / "vote" / "index.html").read_bytes()
