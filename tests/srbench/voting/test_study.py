@@ -66,8 +66,12 @@ def test_equal_outputs_are_no_question(make_run, greys):
         lines = lines.replace(one, two)
     (run / "samples.jsonl").write_text(lines)
     files[1].write_bytes(files[0].read_bytes())
+    study = open_study(run)
     with pytest.raises(VotingError, match="equal on all images"):
-        turns(open_study(run))
+        turns(study)
+    names = {part.shown.name: name for name, part in study.parts.items()}
+    with pytest.raises(VotingError, match="not a question"):
+        study.question((names["hr"], names["m"], names["n"]))
 
 
 def test_models_and_reference_are_chosen(make_run):
