@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from srbench.cli import completion, options
-from srbench.terminal.output import show
+from srbench.terminal.output import say, show
 from srbench.terminal.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog=options.examples("srbench vote runs/mine --models esrgan,srflow-t0.85", "srbench vote runs/mine --tally")
+    epilog=options.examples(
+        "srbench vote runs/mine --models esrgan,srflow-t0.85 --out study",
+        "srbench vote runs/mine --add votes-*.jsonl",
+        "srbench vote runs/mine --tally",
+    )
 )
 @click.argument("run", type=options.PATH)
+@click.argument("files", metavar="[VOTES]...", nargs=-1, type=options.PATH)
 @options.models(
     shell_complete=completion.ROWS,
     help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]",
@@ -31,32 +36,55 @@ if TYPE_CHECKING:
     help="Reference shown between the outputs. [default: hr; lr for a run without HR images]",
 )
 @click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions per rater.")
-@options.seed(default=0, help="Random seed of the questions.")
-@click.option("--tally", is_flag=True, help="Print the result of the votes so far, without serving the page.")
-@options.page
+@options.folder("--out", help="Folder of the page. [default: RUN/vote]")
+@click.option("--add", is_flag=True, help="Add the files VOTES, which raters have saved, to the votes of the run.")
+@click.option("--tally", is_flag=True, help="Print the result of the votes so far.")
 def vote(
     run: Path,
+    files: tuple[Path, ...],
     models: tuple[str, ...] | None,
     reference: Literal["hr", "lr"] | None,
     votes: int,
-    seed: int,
+    out: Path | None,
+    add: bool,
     tally: bool,
-    port: int,
-    no_browser: bool,
 ) -> None:
-    """Ask people which outputs they prefer, in a browser.
+    """Ask people which outputs they prefer.
 
-    Raters see unlabelled outputs in pairs, beside HR or LR. Votes are saved in RUN; reports show them. Press Ctrl-C to
-    stop.
+    Writes a page with unlabelled outputs in pairs, beside HR or LR, to send to raters or to put on a web server. Raters
+    open it in a browser, and save their votes as a file.
     """
+    if add != bool(files):
+        raise click.UsageError("--add takes the files that raters have saved: srbench vote RUN --add VOTES...")
     if tally:
         _show_tally(run)
         return
-    from srbench.voting.ballot import open_candidates
-    from srbench.voting.poll import Poll
-    from srbench.voting.server import vote as serve
+    from srbench.voting.study import open_study
 
-    serve(Poll(open_candidates(run, models or (), reference), votes, seed), port=port, browser=not no_browser)
+    if add:
+        from srbench.voting.joining import join
+
+        joined, refused = join(open_study(run), files)
+        for line in joined:
+            show(line)
+        for line in refused:
+            say(line)
+        if refused:
+            raise click.exceptions.Exit(1)
+        return
+    from srbench.reporting.files import replacing
+    from srbench.voting.page import page
+    from srbench.voting.study import turns
+
+    place = out or run / "vote"
+    with shown_progress(f"writing {place}"):
+        study = open_study(run, begin=True)
+        asked = turns(study, models or (), reference)
+        with replacing(place) as draft:
+            for name, content in page(study, asked, votes):
+                draft.write(name, content)
+    show(f"Page: {place / 'index.html'}")
+    show(f"Send raters the folder, or its address on a web server; then: srbench vote {run} --add votes-*.jsonl")
 
 
 def _show_tally(run: Path) -> None:

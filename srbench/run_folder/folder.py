@@ -34,7 +34,9 @@ IMAGES = "images"
 SUMS = "SHA256SUMS"
 """Checksum file in the format of ``sha256sum -c``."""
 VOTES = "votes.jsonl"
-"""File of the answers of people, which ``srbench vote`` appends to."""
+"""File of the answers of people, which ``srbench vote --add`` extends."""
+STUDY_KEY = "study.key"
+"""File of the secret from which the names of images on the page of ``srbench vote`` are made."""
 LOCK = ".lock"
 REPORT_LOCK = ".report.lock"
 """Lock of the process that writes the report; records have another lock."""
@@ -328,7 +330,7 @@ def check_files(path: Path) -> None:
 
     Reading a pipe would block forever, and writing would follow a link out of the folder.
     """
-    names = (LOCK, REPORT_LOCK, MANIFEST, VOTES, *(kind.FILE for kind in records.KINDS))
+    names = (LOCK, REPORT_LOCK, MANIFEST, VOTES, STUDY_KEY, *(kind.FILE for kind in records.KINDS))
     for file in [*(path / name for name in names), *pipes_in(path)]:
         kind_of_entry = "a link" if file.is_symlink() else no_file(file)
         if kind_of_entry:

@@ -98,7 +98,9 @@ def writing(path: Path) -> Iterator[None]:
     except NotImplementedError:  # raised by older versions of filelock
         raise RunFolderError(f"{path}: {NO_LOCKS}; choose another --out") from None
     except OSError as error:
-        raise RunFolderError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        raise RunFolderError(
+            f"{path}: cannot be written ({error.strerror}); choose another --out, or copy the run"
+        ) from None
     try:
         records.drop_torn_lines(path)
         yield

@@ -6,15 +6,12 @@ Votes from several copies of a run are merged by concatenating their files.
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import ClassVar, Literal
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from srbench.run_folder.folder import VOTES, RunFolder
-from srbench.run_folder.records import ImageDigest, JSONLine, digest, read, whole_lines
-from srbench.terminal.output import say
-from srbench.voting import VotingError
+from srbench.run_folder.records import ImageDigest, JSONLine, read
 
 HR, LR = "hr", "lr"
 """Names of LR and HR in questions; no setting may have these names."""
@@ -46,11 +43,6 @@ class Question(Struct, frozen=True, forbid_unknown_fields=True):
         if self.reference.name not in (HR, LR) or len(sides - {HR, LR}) < 2:
             raise ValueError(f"{' against '.join(sorted(sides))} beside {self.reference.name} is not a question")
 
-    @property
-    def id(self) -> str:
-        """SHA-256 of the question."""
-        return digest("question", to_builtins(self))
-
 
 class Vote(JSONLine, frozen=True):
     """The answer of a rater to a question: a line of ``votes.jsonl``."""
@@ -62,33 +54,6 @@ class Vote(JSONLine, frozen=True):
     """Time of the answer in UTC."""
     question: Question
     choice: Choice
-
-
-def prepare(run: Path) -> None:
-    """Complete a last line of the votes without a line feed; a torn one is moved to ``votes.jsonl.torn``, with a message.
-
-    Raises VotingError if no votes can be saved in the run.
-    """
-    path, beside = run / VOTES, run / f"{VOTES}.torn"
-    try:
-        if not path.exists():
-            TemporaryFile(dir=run).close()
-            return
-        with path.open("r+b") as file:
-            content = file.read()
-            whole, torn = whole_lines(content)
-            if torn:
-                with beside.open("ab") as kept:
-                    kept.write(torn + b"\n")
-                file.truncate(len(whole))
-            else:
-                file.write(whole[len(content) :])
-    except OSError as error:
-        raise VotingError(
-            f"{run}: cannot take votes ({error.strerror}); copy the run to a folder in which you may write"
-        ) from None
-    if torn:
-        say(f"{path}: its last line is torn; it is kept in {beside.name}")
 
 
 def read_votes(run: Path) -> list[Vote]:

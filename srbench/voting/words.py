@@ -7,7 +7,7 @@ import math
 from srbench.judging.sentences import vote_sentence
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.voting.agreement import Agreements
-from srbench.voting.ballot import LARGEST_WINDOW
+from srbench.voting.study import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally
 from srbench.words import number_of
 

@@ -10,8 +10,8 @@ import pytest
 from srbench.reporting.check import report_findings
 from srbench.reporting.report import write_report
 from srbench.run_folder.records import append
-from srbench.voting.ballot import ballot, open_candidates
 from srbench.voting.records import Vote
+from srbench.voting.study import open_study, turns
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def voted(make_run):
     """A run with the votes of two raters, who prefer the first model; nobody was asked about the third."""
     values = {(name, None): {f"i{n}": (20.0 + n % 3, 0.1 + n / 100) for n in range(8)} for name in ("a", "b", "c")}
     run = make_run("run", values)
-    candidates = open_candidates(run, ("a", "b"))
+    study = open_study(run, begin=True)
     for rater in ("ann", "bob"):
-        for question in ballot(candidates, rater, 60, 0):
+        for question in (study.question(asked) for turn in turns(study, ("a", "b")) for asked in turn):
             choice = "left" if question.left.name == "a" else "right"
             append(run, [Vote(rater, "2026-01-01T00:00:00+00:00", question, choice)])
     return run

@@ -65,7 +65,7 @@ def test_few_votes_are_too_few(run, add_votes):
     add_votes(run, 1, votes=5)
     result = tally(run)
     assert sentence(result) == (
-        "Votes decide nothing: of 5 votes of 1 rater on 4 images, an output is preferred on 4 images; a verdict needs at least "
+        "Votes decide nothing: of 5 votes of 1 rater on 5 images, an output is preferred on 5 images; a verdict needs at least "
         "6 images."
     )
     for table, columns in (
@@ -138,7 +138,7 @@ def test_the_first_sample_counts_which_was_shown(make_run, add_votes):
 def test_votes_on_parts_of_images_are_not_passed_off_as_votes_on_what_metrics_measure(run, add_votes, monkeypatch):
     add_votes(run, 1)
     assert (tally(run).of_parts, "part" in " ".join(remarks(tally(run)))) == (0, False)
-    monkeypatch.setattr("srbench.voting.ballot.LARGEST_WINDOW", 8)
+    monkeypatch.setattr("srbench.voting.study.LARGEST_WINDOW", 8)
     add_votes(run, 2)  # the first rater is asked about parts, too
     assert tally(run).of_parts == 72
     assert (
