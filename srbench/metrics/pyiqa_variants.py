@@ -58,18 +58,18 @@ def _options_and_addresses(name: str) -> tuple[list[str], list[str]]:
     kind = options.pop("type")
     with quiet():
         from pyiqa import archs
+        from pyiqa.archs import clip_model, inception
         from pyiqa.utils.registry import ARCH_REGISTRY
 
-        # Private: all that pyiqa offers to others also creates the network, which downloads its weights.
+        # Private, as _MODELS: all that pyiqa offers to others creates the network, which downloads its weights.
         archs._lazy_import_arch(kind)
         network: Any = ARCH_REGISTRY.get(kind)
     stated = getattr(sys.modules[network.__module__], "default_model_urls", {})
-    inception = {"inceptionv3": getattr(sys.modules.get("pyiqa.archs.inception"), "FID_WEIGHTS_URL", "")}
-    clip = getattr(sys.modules.get("pyiqa.archs.clip_model"), "_MODELS", {})
+    known = {**stated, **clip_model._MODELS, "inceptionv3": inception.FID_WEIGHTS_URL}
     defaults = {parameter.name: parameter.default for parameter in inspect.signature(network).parameters.values()}
     chosen = {name, *(value for value in (defaults | options).values() if isinstance(value, str))}
     words = [f"{key}={value}" for key, value in options.items() if isinstance(value, str)]
-    addresses = dict.fromkeys(address for key, address in {**stated, **clip, **inception}.items() if key in chosen)
+    addresses = dict.fromkeys(address for key, address in known.items() if key in chosen)
     return words, [*addresses] or [address for key, address in stated.items() if key == "url"]
 
 
