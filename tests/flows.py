@@ -10,6 +10,7 @@ from torch import Tensor
 from baselines.rrdb import RRDBConfig
 from srbench.images.resize import downscale
 from srflow import SRFlow, SRFlowConfig
+from srflow.training.sample_losses import spectra
 
 CONFIG = SRFlowConfig(RRDBConfig(4, 8, 4, 2), (0, 1), steps=2, width=8)
 
@@ -35,3 +36,17 @@ def pair(
 def seeded(seed: int = 0) -> torch.Generator:
     """A generator with a seed."""
     return torch.Generator().manual_seed(seed)
+
+
+def stripes(images: Tensor) -> Tensor:
+    """Log10 ratio of the power at the Nyquist frequency to nearby power, (b, 2): vertical, horizontal stripes.
+
+    Nearby power is the median over the highest eighth of the frequencies, without the two that the Hann window mixes
+    with the Nyquist frequency. ``images`` is (b, 3, h, w) in [0, 1] with sides of at least 16 pixels; an odd last row
+    or column is ignored.
+    """
+    ratios = []
+    for power in spectra(images):
+        nyquist = power.shape[1] - 1
+        ratios.append(power[:, nyquist] - power[:, nyquist - max(nyquist // 8, 4) : nyquist - 2].median(1).values)
+    return torch.stack(ratios, 1)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from debian_photographs import photographs
 from drawn_images import MEASURED, drawn_pair, scattered
+from flows import stripes
 from packaged_training_images import files as training_images
 from PIL import Image
 from safetensors.torch import load_file
@@ -36,7 +37,6 @@ from srbench.weights.reading import read_weights
 from srflow import SRFlow
 from srflow.presets import SecondStagePreset, SRFlowPreset
 from srflow.training.grid_loss import edges_on_grid
-from srflow.training.sample_losses import stripes
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "srbench" / "data" / "photos"

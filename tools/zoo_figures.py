@@ -1,24 +1,21 @@
-"""Figures and numbers for docs/zoo.md: samples of details, training losses, and patterns in outputs.
+"""Figures for docs/zoo.md: samples of details, and training losses.
 
     python tools/zoo_figures.py grid srflow 8 o4 96,112,128,128 docs/zoo/text-x8.jpg
     python tools/zoo_figures.py details 8 docs/zoo/details-x8.jpg
     python tools/zoo_figures.py losses docs/zoo/losses.svg
-    python tools/zoo_figures.py patterns 8
 
 A grid shows a box (HR pixels) of a packaged photograph: LR, RRDB, ESRGAN and HR, and below them sixteen samples.
-Details have a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Patterns are
-measured on all packaged photographs. Samples are drawn at the temperatures that the weights state.
+Details have a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Samples
+are drawn at the temperatures that the weights state.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from drawn_images import loaded, outputs
 from PIL import Image
 from torch import Tensor
@@ -26,12 +23,9 @@ from torch import Tensor
 from srbench.data.datasets import packaged_photos
 from srbench.files.atomic import write_whole
 from srbench.interfaces import ImagePair
-from srbench.metrics.consistency import LRPSNR
 from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
-from srflow.training.grid_loss import edges_on_grid
-from srflow.training.sample_losses import stripes
 
-SAMPLES, DRAWN, COLUMNS, GAP, LARGER = 16, 5, 4, 4, 2
+SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
 SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
 LOSSES = ("bits_per_dim", "perceptual", "l1")
 """Losses in order of preference; the first that a model has is plotted."""
@@ -85,24 +79,6 @@ def _repeated(pair: ImagePair, scale: int) -> Tensor:
     return pair.lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
 
 
-def patterns(scale: int) -> None:
-    """Print stripes, edges on the LR grid and the worst LR-PSNR of all packaged photographs, in a row per model."""
-    print("| | vertical stripes | horizontal | edges on the LR grid | in one photograph | worst LR-PSNR |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    lr_psnr = LRPSNR()
-    for name in ("HR", *SHOWN):
-        measured, places, worst = [], [], math.inf
-        for pair in map(packaged_photos(scale).read, packaged_photos(scale)):
-            images = (pair.hr[None] if name == "HR" else outputs(name, scale, pair.lr, DRAWN)).clamp(0, 1)
-            measured.append(stripes(images).mean(0))
-            places.append(edges_on_grid(images, scale))
-            worst = min(worst, float(lr_psnr(images, pair).min()))
-        vertical, horizontal = torch.stack(measured).median(0).values
-        each, mean = torch.stack(places), torch.stack(places).mean(0)
-        edges = " | ".join(f"{values.min():.2f} to {values.max():.2f}" for values in (mean, each))
-        print(f"| {name} | {vertical:.2f} | {horizontal:.2f} | {edges} | {worst:.1f} |")
-
-
 def losses(out: Path) -> None:
     """Plot the training losses stored in the weights of the packaged models, one panel per model and row per scale."""
     trained = {f"{model} {scale}x": loaded(model, scale, "cpu").weights for scale in (4, 8) for model in SHOWN}
@@ -132,8 +108,6 @@ if __name__ == "__main__":
         losses(Path(words[0]))
     elif figure_kind == "details":
         details(int(words[0]), Path(words[1]))
-    elif figure_kind == "patterns":
-        patterns(int(words[0]))
     else:
         model, scale, name, numbers, out = words
         x, y, width, height = map(int, numbers.split(","))

@@ -46,14 +46,14 @@ def findings() -> Iterator[Finding]:
 
     from srbench.cli.catalogue import weights_of
     from srbench.images.folders import images_in
-    from srbench.machine.environment import hardware, software
+    from srbench.machine.environment import hardware, software, version_of
     from srbench.plugins.registry import registered
 
     for name, found in software().items():
         yield Finding(name, found.replace("not installed", ""))
-    yield (pyiqa := Finding("pyiqa", _version("pyiqa"), "pip install pyiqa"))
+    yield (pyiqa := Finding("pyiqa", version_of("pyiqa"), "pip install pyiqa"))
     for name, extra in _EXTRAS.items():
-        yield Finding(name, _version(name), f"pip install 'sr-bench[{extra}]'", optional=True)
+        yield Finding(name, version_of(name), f"pip install 'sr-bench[{extra}]'", optional=True)
     for name, fact in hardware("cpu").items():
         if name != "device":
             yield Finding(name, fact)
@@ -77,15 +77,6 @@ def findings() -> Iterator[Finding]:
             yield Finding(f"model {name}", "")
     if pyiqa.value:
         yield from _weights_of_metrics()
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _weights_of_metrics() -> Iterator[Finding]:

@@ -23,8 +23,6 @@ _PACKAGES = (
     "pandas",
     "safetensors",
 )
-
-
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -44,44 +42,8 @@ _VARIABLES = (
 
 def software() -> dict[str, str]:
     """Versions of the libraries that compute the numbers; in a checkout also its commit, as ``srbench source``."""
-    versions, commit = _versions(), _source_commit()
-    return versions if commit is None else versions | {"srbench source": commit}
-
-
-def environment(device: str) -> dict[str, str]:
-    """Everything about this process that may affect the last bits of its numbers, by name.
-
-    That is device and processor, threads, versions, and those of a list of environment variables that are set.
-    """
-    import torch
-
-    values = {
-        "device": device.partition(":")[0],  # ``gpu`` says which
-        "cpu": _cpu(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
-    }
-    if device.startswith("cuda"):
-        values |= {"gpu": torch.cuda.get_device_name(device), "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
-    return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    # torch itself states its build (such as +cpu), which the installed metadata may omit
-    return _installed() | {"torch": str(torch.__version__)}
-
-
-@cache
-def _installed() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
+    commit = _source_commit()
+    return _versions() | ({} if commit is None else {"srbench source": commit})
 
 
 def hardware(device: str) -> dict[str, str]:
@@ -96,6 +58,42 @@ def hardware(device: str) -> dict[str, str]:
         "device": device,
     }
     return values | {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else values
+
+
+def environment(device: str) -> dict[str, str]:
+    """Everything about this process that may affect the last bits of its numbers, by name.
+
+    That is device and processor, threads, versions, and those of a list of environment variables that are set.
+    """
+    import torch
+
+    machine = hardware(device)
+    values = {
+        "device": device.partition(":")[0],  # ``gpu`` says which
+        "cpu": machine["cpu"],
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": machine["threads"],
+    }
+    if "gpu" in machine:
+        values |= {"gpu": machine["gpu"], "cuDNN": str(torch.backends.cudnn.version())}  # type: ignore[no-untyped-call]
+    return values | _versions() | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    installed = {package: version_of(package) or "not installed" for package in _PACKAGES}
+    # torch itself states its build (such as +cpu), which the installed metadata may omit
+    return {"python": platform.python_version()} | installed | {"torch": str(torch.__version__)}
+
+
+@cache
+def version_of(package: str) -> str:
+    """Version of an installed distribution; empty without it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 @cache

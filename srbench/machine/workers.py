@@ -189,8 +189,9 @@ class _Worker:
         with for_workers(ONE_THREAD | dict(environment)):
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), initializer=_start)
             self._opening = self._executor.submit(_open, opener, arguments)  # starts the process
+        # Private: an executor tells neither its process nor its pipe to others. Only the process may hold this end of the
+        # pipe: if it dies while it sends a result, the rest is not waited for.
         [self._process] = self._executor._processes.values()
-        # Only the process may hold this end of the pipe: if it dies while it sends a result, the rest is not waited for.
         self._executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
     def submit(self, item: object) -> Future[_Outcome[Any]]:

@@ -19,15 +19,10 @@ def variants(name: str) -> tuple[str, ...]:
 
     Raises MetricError for an unknown name.
     """
-    configs = _configs(name)
-    wanted = configs[name]
-    same = [
-        other
-        for other, config in configs.items()
-        if config["metric_opts"]["type"] == wanted["metric_opts"]["type"]
-        and config.get("metric_mode") == wanted.get("metric_mode")
-    ]
-    return tuple(dict.fromkeys((name, *same)))
+    networks = {
+        other: (config["metric_opts"]["type"], config.get("metric_mode")) for other, config in _configs(name).items()
+    }
+    return name, *(other for other, network in networks.items() if network == networks[name] and other != name)
 
 
 def weights_origin(name: str) -> str:
@@ -36,27 +31,11 @@ def weights_origin(name: str) -> str:
     Backbones that pyiqa takes from torchvision or timm have no address in pyiqa. Raises MetricError for an unknown
     name.
     """
-    options = dict(_configs(name)[name]["metric_opts"])
-    kind = options.pop("type")
-    with quiet():
-        from pyiqa import archs
-        from pyiqa.utils.registry import ARCH_REGISTRY
-
-        try:
-            archs._lazy_import_arch(kind)  # without creating the network
-            network: Any = ARCH_REGISTRY.get(kind)
-        except ImportError as error:
-            return f"unknown: {error}"
-    stated = getattr(sys.modules[network.__module__], "default_model_urls", {})
-    inception = {"inceptionv3": getattr(sys.modules.get("pyiqa.archs.inception"), "FID_WEIGHTS_URL", "")}
-    clip = getattr(sys.modules.get("pyiqa.archs.clip_model"), "_MODELS", {})
-    defaults = {parameter.name: parameter.default for parameter in inspect.signature(network).parameters.values()}
-    chosen = {name, *(value for value in (defaults | options).values() if isinstance(value, str))}
-    addresses = [address for key, address in {**stated, **clip, **inception}.items() if key in chosen]
-    if not addresses and "url" in stated:
-        addresses = [stated["url"]]
-    words = [f"{key}={value}" for key, value in options.items() if isinstance(value, str)]
-    return " ".join([*words, *dict.fromkeys(addresses)]) or "no address in pyiqa"
+    try:
+        options, addresses = _options_and_addresses(name)
+    except ImportError as error:
+        return f"unknown: {error}"
+    return " ".join([*options, *addresses]) or "no address in pyiqa"
 
 
 def lacks_weights(name: str) -> bool:
@@ -64,12 +43,34 @@ def lacks_weights(name: str) -> bool:
 
     Backbones without an address in pyiqa are not looked for. Raises MetricError for an unknown name.
     """
-    origin = weights_origin(name)
-    hub = Path(torch.hub.get_dir())
-    stated = (word.rpartition("/")[2] for word in origin.split() if word.startswith("https://"))
-    return origin.startswith("unknown: ") or not all(
-        any((hub / folder / file).is_file() for folder in ("pyiqa", "clip")) for file in stated
-    )
+    try:
+        _, addresses = _options_and_addresses(name)
+    except ImportError:
+        return True
+    folders = [Path(torch.hub.get_dir()) / folder for folder in ("pyiqa", "clip")]
+    files = [address.rpartition("/")[2] for address in addresses]
+    return not all(any((folder / file).is_file() for folder in folders) for file in files)
+
+
+def _options_and_addresses(name: str) -> tuple[list[str], list[str]]:
+    """Return the options that are words, and the addresses. Raises ImportError if a module of the metric is missing."""
+    options = dict(_configs(name)[name]["metric_opts"])
+    kind = options.pop("type")
+    with quiet():
+        from pyiqa import archs
+        from pyiqa.archs import clip_model, inception
+        from pyiqa.utils.registry import ARCH_REGISTRY
+
+        # Private, as _MODELS: all that pyiqa offers to others creates the network, which downloads its weights.
+        archs._lazy_import_arch(kind)
+        network: Any = ARCH_REGISTRY.get(kind)
+    stated = getattr(sys.modules[network.__module__], "default_model_urls", {})
+    known = {**stated, **clip_model._MODELS, "inceptionv3": inception.FID_WEIGHTS_URL}
+    defaults = {parameter.name: parameter.default for parameter in inspect.signature(network).parameters.values()}
+    chosen = {name, *(value for value in (defaults | options).values() if isinstance(value, str))}
+    words = [f"{key}={value}" for key, value in options.items() if isinstance(value, str)]
+    addresses = dict.fromkeys(address for key, address in known.items() if key in chosen)
+    return words, [*addresses] or [address for key, address in stated.items() if key == "url"]
 
 
 def _configs(name: str) -> dict[str, Any]:

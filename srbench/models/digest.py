@@ -75,6 +75,7 @@ def external_data(path: Path) -> list[Path]:
         graph = onnx.load(path, load_external_data=False)
     except Exception:  # a damaged file, whose fault is named when the model is loaded
         return []
+    # Private: nothing public lists the tensors; those in branches, functions and constants may lie elsewhere, too.
     tensors = onnx.external_data_helper._get_all_tensors(graph)
     names = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
     return sorted(file for name in names if (file := path.parent / name).is_file())

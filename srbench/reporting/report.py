@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -277,7 +277,9 @@ def _facts(results: Results) -> dict[str, Any]:
 def _notes_and_costs(facts: Mapping[str, Any]) -> dict[str, Any]:
     results = facts["results"]
     notes = [*notes_of(results, facts["table"]), *facts["unshown_votes"]]
-    return {"notes": notes, "costs": _costs(results.measurements)}
+    environments = [each for run in results.runs for each in run.folder.environments.values()]
+    on_gpu = {each.key for each in environments if "gpu" in each.facts}
+    return {"notes": notes, "costs": _costs(results.measurements, on_gpu)}
 
 
 def _subject(results: Results) -> str:
@@ -325,19 +327,20 @@ def _markdown(
     return f"{text}\n"
 
 
-def _costs(rows: Sequence[Measurement]) -> list[list[str]]:
-    """Return the table of time and memory: headers, then a row per model and temperature.
+def _costs(rows: Sequence[Measurement], on_gpu: Collection[str]) -> list[list[str]]:
+    """Return the table of time, and of memory in environments with a GPU: headers, then a row per model and temperature.
 
     Seconds are medians, which the first image of a process, with what torch loads and chooses for it, hardly moves.
     """
-    lines = [["model", "samples", "seconds per image", "metrics, seconds", "peak memory, MB"]]
+    has_memory = any(row.sample.environment in on_gpu for row in rows)
+    lines = [["model", "samples", "seconds per image", "metrics, seconds", *["peak memory, MB"] * has_memory]]
     for label, rows_of_setting in groupby(rows, key=lambda row: row.setting.label):
         group = list(rows_of_setting)
-        memory = [row.sample.peak_memory_mb for row in group if row.sample.peak_memory_mb is not None]
         seconds = [
             median(row.sample.seconds / row.samples for row in group),
             median(row.metric_seconds for row in group),
         ]
-        samples, peak = str(max(row.samples for row in group)), f"{max(memory):.0f}" if memory else "–"
-        lines.append([label, samples, *(f"{each:.2f}" for each in seconds), peak])
+        peak = max((row.sample.peak_memory_mb or 0 for row in group if row.sample.environment in on_gpu), default=0)
+        memory = [f"{peak:.0f}" if peak else "–"] * has_memory
+        lines.append([label, str(max(row.samples for row in group)), *(f"{each:.2f}" for each in seconds), *memory])
     return lines

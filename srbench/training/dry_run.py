@@ -111,7 +111,7 @@ def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device
 def measured_cost(take_step: Callable[[], object], device: torch.device) -> StepCost:
     """Take three steps and measure them. Raises as the steps do."""
     with operation_counter() as counter:
-        # Counts by module are not needed, and their hooks fail if a backward pass calls modules.
+        # Counts by module, which torch has no option to leave out, have hooks that fail if a backward pass calls modules.
         counter.mod_tracker.__exit__()
         take_step()
     with usage_on(str(device)) as usage:

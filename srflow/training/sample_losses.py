@@ -77,27 +77,13 @@ def spectrum_difference(images: Tensor, real: Tensor) -> Tensor:
     neighbouring frequencies.
     """
     losses = []
-    for ours, theirs in zip(_spectra(images), _spectra(real), strict=True):
+    for ours, theirs in zip(spectra(images), spectra(real), strict=True):
         difference = (ours - theirs)[:, ours.shape[1] // 2 :].abs()
         losses.append((difference.mean() + difference[:, -1].mean()) / 2)
     return torch.stack(losses).mean()
 
 
-def stripes(images: Tensor) -> Tensor:
-    """Log10 ratio of the power at the Nyquist frequency to nearby power, (b, 2): vertical, horizontal stripes.
-
-    Nearby power is the median over the highest eighth of the frequencies, without the two that the Hann window mixes
-    with the Nyquist frequency. ``images`` is (b, 3, h, w) in [0, 1] with sides of at least 16 pixels; an odd last row
-    or column is ignored.
-    """
-    ratios = []
-    for power in _spectra(images):
-        nyquist = power.shape[1] - 1
-        ratios.append(power[:, nyquist] - power[:, nyquist - max(nyquist // 8, 4) : nyquist - 2].median(1).values)
-    return torch.stack(ratios, 1)
-
-
-def _spectra(images: Tensor) -> list[Tensor]:
+def spectra(images: Tensor) -> list[Tensor]:
     """Log10 of the mean Hann-windowed periodogram of the luma's rows, then of its columns, (b, frequencies) each."""
     luma = images.mean(1)
     spectra = []

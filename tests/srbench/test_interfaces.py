@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from srbench.interfaces import ImagePair, WeightsInfo
+from srbench.interfaces import ImagePair, Shared, WeightsInfo
 from srbench.models.third_party import weights_info
 from srbench.weights.files import save_weights
 from srbench.weights.metadata import WeightsMetadata
@@ -18,6 +18,13 @@ def test_a_pair_equals_itself_alone():
     assert pair == pair
     assert pair != twin
     assert len({pair, twin}) == 2
+
+
+def test_what_metrics_share_is_computed_again_if_the_image_changes():
+    shared, image, computed = Shared(), torch.zeros(2), iter("abc")
+    found = shared.once(image, "sum", lambda: next(computed)), shared.once(image, "sum", lambda: next(computed))
+    image.add_(1)
+    assert (*found, shared.once(image, "sum", lambda: next(computed))) == ("a", "a", "b")
 
 
 def test_the_provenance_of_weights_in_sentences(tmp_path):

@@ -1,10 +1,10 @@
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import torch
 
 from srbench.cli import doctor
+from srbench.machine import environment
 from srbench.metrics.pyiqa_variants import weights_origin
 
 
@@ -31,19 +31,13 @@ def test_an_installation_is_whole_or_not(command, monkeypatch):
 
 
 def test_an_absent_package_has_the_command_that_brings_it(command, monkeypatch):
-    versions = {"pyiqa": "0.1.15", "spandrel": "0.4.1"}
-
-    def version(package):
-        if package not in versions:
-            raise PackageNotFoundError(package)
-        return versions[package]
-
-    monkeypatch.setattr("importlib.metadata.version", version)
+    versions = {"pyiqa": "0.1.15", "spandrel": "0.4.1", "onnxruntime": "", "ncnn": ""}
+    monkeypatch.setattr(environment, "version_of", lambda package: versions.get(package, "1"))
     found = command("doctor")
     assert found.code == 0
     assert {"pyiqa: 0.1.15", "spandrel: 0.4.1"} <= {*lines(found, "ok")}
     assert lines(found, "absent")[0] == "onnxruntime: pip install 'sr-bench[onnx]'"
-    versions.clear()
+    versions |= dict.fromkeys(versions, "")
     found = command("doctor")
     assert found.code == 1
     assert lines(found, "MISSING") == ["pyiqa: pip install pyiqa"]

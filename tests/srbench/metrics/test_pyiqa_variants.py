@@ -32,6 +32,7 @@ def test_addresses_are_those_that_loading_asks_for(name, monkeypatch, tmp_path):
 
 def test_options_and_metrics_without_weights():
     assert weights_origin("maniqa-pipal").startswith("train_dataset=pipal https://")
+    assert "clip/models/" in weights_origin("afine_fr"), "whatever was asked for before"
     assert weights_origin("gmsd") == "no address in pyiqa"
 
 

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from flows import stripes
 
 from srflow.training.grid_loss import edges_on_grid, grid_difference
-from srflow.training.sample_losses import spectrum_difference, stripes
+from srflow.training.sample_losses import spectrum_difference
 
 
 def noise(seed=0, batch=2, side=96):
