@@ -373,7 +373,10 @@ def test_at_scale_one_models_restore(tmp_path, command):
         for scale in scales:
             write_run(tmp_path / name / str(scale), replace(made(a=1, b=2), protocol={"scale": scale}))
         assert command("report", tmp_path / name).code == 0
-        titles = {"report.md": "Super-resolution 4x and restoration on", "table.tex": "Super-resolution and restoration,"}
+        titles = {
+            "report.md": "Super-resolution 4x and restoration on",
+            "table.tex": "Super-resolution and restoration,",
+        }
         for file in FORMATS.values():
             text = (tmp_path / name / "report" / file).read_text()
             title = "Restoration" if name == "one" else titles.get(file, "Super-resolution 4× and restoration on")
