@@ -68,7 +68,7 @@ def commands_page() -> str:
     parts = ["# Commands", "`srbench COMMAND --help` prints the same."]
     for title, commands in SECTIONS.items():
         parts.append(f"## {title}")
-        parts += (part for command in commands for part in _section(command, context))
+        parts += (part for name in commands for part in _section(main.commands[name], context))
     return "\n\n".join(parts)
 
 

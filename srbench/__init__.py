@@ -12,14 +12,13 @@ Names are looked up on first use: importing srbench loads neither torch nor anyt
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from srbench.interfaces import SRBenchError as SRBenchError
-
 if TYPE_CHECKING:
     from srbench import metrics as metrics
     from srbench.api import Results as Results
     from srbench.api import evaluate as evaluate
     from srbench.api import load_model as load_model
     from srbench.explaining.search import explain as explain
+    from srbench.interfaces import SRBenchError as SRBenchError
 
     __version__: str
 
@@ -29,6 +28,8 @@ __all__ = ["Results", "SRBenchError", "__version__", "evaluate", "explain", "loa
 def __getattr__(name: str) -> object:
     if name in ("Results", "evaluate", "load_model"):
         return getattr(import_module("srbench.api"), name)
+    if name == "SRBenchError":
+        return import_module("srbench.interfaces").SRBenchError
     if name == "explain":
         return import_module("srbench.explaining.search").explain
     if name == "metrics":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -39,8 +38,9 @@ def _first(number: int, frame: FrameType | None) -> None:
 
 
 def _again(number: int, frame: FrameType | None) -> None:
-    for worker in multiprocessing.active_children():
-        worker.kill()
+    if "multiprocessing" in sys.modules:  # else there are no workers
+        for worker in sys.modules["multiprocessing"].active_children():
+            worker.kill()
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # show the cursor, which the progress bar hides
     os._exit(128 + number)

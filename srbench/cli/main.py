@@ -1,51 +1,83 @@
-"""The command line. Imports that load torch are inside the commands, so that --help is instant."""
+"""The command line. A command is imported when it is used, so that --help is instant."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import click
 
-from srbench.benchmark import RequestError
-from srbench.cli.data import data
-from srbench.cli.doctor import doctor
-from srbench.cli.drawing import figure
-from srbench.cli.editing import edit, explore, upscale
-from srbench.cli.explaining import explain
-from srbench.cli.exporting import export
+import srbench
 from srbench.cli.interruption import twice_at_once
-from srbench.cli.listing import list_command, show_command
-from srbench.cli.measuring import measure, merge, run, score, verify
-from srbench.cli.reporting import compare, report, view
-from srbench.cli.training import train
-from srbench.cli.voting import vote
-from srbench.cli.weights import convert, weights
-from srbench.interfaces import SRBenchError
 from srbench.machine.memory import out_of_memory, shortage
 from srbench.machine.processes import Interrupted, collect_seldom, keep_freed_memory, wait_briefly
-from srbench.terminal.output import say
 from srbench.words import one_line, printable
 
 SECTIONS = {
-    "Benchmark": (run, merge, score, verify, measure, explain),
-    "Results": (report, figure, compare, view, vote, list_command, show_command),
-    "Your images": (upscale, edit, explore),
-    "Train": (train, export, convert),
-    "Files": (data, weights, doctor),
+    "Benchmark": {
+        "run": ("measuring:run", "Measure models on images and write a report."),
+        "merge": ("measuring:merge", "Merge runs of one protocol, such as shards."),
+        "score": ("measuring:score", "Add metrics to a run, or to a folder of runs."),
+        "verify": ("measuring:verify", "Check that a run's files, values and report are genuine."),
+        "measure": ("measuring:measure", "Measure folders of images, with or without HR images."),
+        "explain": ("explaining:explain", "Find the protocol behind a published number."),
+    },
+    "Results": {
+        "report": ("reporting:report", "Write the report of one or several runs, or of a folder of runs."),
+        "figure": ("drawing:figure", "Make a figure for a paper."),
+        "compare": ("reporting:compare", "Compare two models or two runs, image by image."),
+        "view": ("reporting:view", "Open the report of a run, or of a folder of runs, in a browser."),
+        "vote": ("voting:vote", "Ask people which outputs they prefer, in a browser."),
+        "list": ("listing:list_command", "List models, metrics, datasets, suites, or your runs."),
+        "show": ("listing:show_command", "Describe a model, metric, dataset or suite, or a run."),
+    },
+    "Your images": {
+        "upscale": ("editing:upscale", "Upscale your own images."),
+        "edit": ("editing:edit", "Edit your own image in a model's latent space."),
+        "explore": ("editing:explore", "Upscale a part of an image in a browser."),
+    },
+    "Train": {
+        "train": ("training:train", "Train a model on folders of images."),
+        "export": ("exporting:export", "Export trained weights, or a model as ONNX."),
+        "convert": ("weights:convert", "Convert an official checkpoint to a weights file."),
+    },
+    "Files": {
+        "data": ("data:data", "Fetch benchmark sets, degrade images."),
+        "weights": ("weights:weights", "Fetch or add weights released by authors of models."),
+        "doctor": ("doctor:doctor", "Check the installation."),
+    },
 }
-"""Commands by section of the help."""
+"""Commands by section of the help: where in srbench.cli each is, imported when it is used, and its short help."""
 
 
 KEEPING = ("run", "score", "train", "upscale", "data", "weights")
 """Commands that keep finished work if interrupted."""
+
+
+class Commands(Mapping[str, click.Command]):
+    """The commands of SECTIONS by name; a lookup imports the command."""
+
+    _targets: ClassVar = {name: target for commands in SECTIONS.values() for name, (target, _) in commands.items()}
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, attribute = self._targets[name].partition(":")
+        command: click.Command = getattr(import_module(f"srbench.cli.{module}"), attribute)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)
 
 
 class CommandLine(click.Group):
@@ -59,13 +91,15 @@ class CommandLine(click.Group):
         """List only the commands; the epilog names the two options, so the help fits on one screen."""
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{command.name:9}", command.get_short_help_str(80)) for command in commands])
+                formatter.write_dl([(f"{name:9}", text) for name, (_, text) in commands.items()])
 
     def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:  # noqa: ANN401
         """Refuse arguments that are not UTF-8: records and reports, which are UTF-8, could not contain them."""
         for text in args:
             if text.encode(errors="ignore").decode() != text:
-                raise SRBenchError(f"{text} is not UTF-8, so records cannot contain it; rename the file or folder")
+                raise srbench.SRBenchError(
+                    f"{text} is not UTF-8, so records cannot contain it; rename the file or folder"
+                )
         return super().make_context(info_name, args, *more, **extra)
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:  # noqa: ANN401 - click's own
@@ -78,6 +112,8 @@ class CommandLine(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):  # escape characters that the terminal's encoding lacks
                 stream.reconfigure(errors="backslashreplace")
+        if "_SRBENCH_COMPLETE" in os.environ:
+            import_module("srbench.cli.completion")  # srbench's own completion in fish
         command = [*(sys.argv[1:] if args is None else args), ""][0]
         keeps = command in KEEPING
         try:
@@ -89,9 +125,11 @@ class CommandLine(click.Group):
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else "srbench"
             _fail(f"{one_line(error.format_message())} See {path} --help.", 2)
-        except RequestError as error:
-            _fail(f"{error}. See srbench {command} --help.", 2)
-        except (SRBenchError, click.ClickException) as error:
+        except (srbench.SRBenchError, click.ClickException) as error:
+            from srbench.benchmark import RequestError
+
+            if isinstance(error, RequestError):
+                _fail(f"{error}. See srbench {command} --help.", 2)
             _fail(str(error), 1)
         except (KeyboardInterrupt, click.Abort) as error:
             # click turns KeyboardInterrupt into Abort
@@ -138,6 +176,8 @@ def _showing_once() -> Callable[..., None]:
     shown: set[str] = set()
 
     def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+        from srbench.terminal.output import say
+
         text = one_line(message)
         if text not in shown:
             shown.add(text)
@@ -148,6 +188,7 @@ def _showing_once() -> Callable[..., None]:
 
 @click.group(
     cls=CommandLine,
+    commands=Commands(),
     subcommand_metavar="COMMAND ...",
     epilog="srbench COMMAND --help shows options and examples, --version the version.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True},
@@ -155,8 +196,3 @@ def _showing_once() -> Callable[..., None]:
 @click.version_option(package_name="sr-bench", prog_name="srbench")
 def main() -> None:
     """Reproducible super-resolution benchmarks."""
-
-
-for _commands in SECTIONS.values():
-    for _command in _commands:
-        main.add_command(_command)

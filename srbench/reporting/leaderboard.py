@@ -45,12 +45,14 @@ from srbench.run_folder.records import digest
 from srbench.run_folder.values import is_missing
 from srbench.run_folder.verified import VERDICTS
 from srbench.terminal.progress import Progress, Step, silent
-from srbench.words import number_of, one_line, printable
+from srbench.words import joined, number_of, one_line, printable
 
 _CSV = (
     *("suite", "data", "scale", "model", "temperature", "samples", "seed", "metric", "mean", "low", "high", "n"),
     *("best", "signature", "state", "runs"),
 )
+MOST_DATASETS = 3
+"""Largest number of datasets that a title lists."""
 _DEFAULT = Choices()
 
 
@@ -67,6 +69,10 @@ class RunsBlock(Block):
     def runs(self, line: Line) -> list[Run]:
         """Return the runs that measured a line."""
         return list(self.results.by_setting[line.setting])
+
+    def run_names(self, line: Line) -> list[str]:
+        """Return the names of these runs."""
+        return [run.name for run in self.runs(line)]
 
     @cached_property
     def strip(self) -> tuple[Run, Strip] | None:
@@ -119,6 +125,17 @@ class Leaderboard:
     """Those of ``left_out`` that name a run that cannot be read."""
     records: dict[Path, str]
     """Digest of the records of every run, read or not, before it was read."""
+
+    def title(self, times: str = "x") -> str:
+        """Return task, scales, datasets and, if all tables agree, images: ``Super-resolution 8x on photos, 22 images``."""
+        scales = joined([f"{scale}{times}" for scale in sorted({block.scale for block in self.blocks}) if scale > 1])
+        falling = sorted(self.blocks, key=lambda block: -block.scale)
+        task = joined(list(dict.fromkeys(block.results.protocol.task(scales) for block in falling))).capitalize()
+        datasets = list(dict.fromkeys(block.results.protocol.dataset for block in self.blocks))
+        named = joined(datasets) if len(datasets) <= MOST_DATASETS else number_of(len(datasets), "dataset")
+        counts = {len(block.results.images) for block in self.blocks}
+        images = f", {number_of(counts.pop(), 'image')}" if len(datasets) == len(counts) == 1 else ""
+        return f"{task} on {named}{images}"
 
     @property
     def blocks(self) -> list[RunsBlock]:
@@ -198,7 +215,6 @@ def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict
         "address": address,
         "page_of": _page,
         "not_checked": NOT_CHECKED,
-        "task": tasks(block.scale for block in board.blocks),
         "units": " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in board.blocks)),
         "samples": sorted({number for block in board.blocks for number in block.table.samples}),
         "has_variants": any(block.table.variants for block in board.blocks),
@@ -242,7 +258,7 @@ def _csv_lines(board: Leaderboard) -> list[list[object]]:
                 runs = block.runs(line)
                 sampling = runs[0].sampling(block.results.by_setting[line.setting][runs[0]].values())
                 setting = (line.setting.model, line.setting.temperature, *(sampling or ("", "")))
-                measured_by = (runs[0].state, " ".join(run.name for run in runs))
+                measured_by = (runs[0].state, " ".join(block.run_names(line)))
                 for metric, cell in zip(block.table.columns, block.table.cells(line), strict=True):
                     if math.isnan(cell.mean):
                         continue
@@ -373,7 +389,7 @@ def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:
     blocks = []
     for group, dataset in zip(groups, _datasets(groups), strict=True):
         results = Results(group, columns[group[0].protocol.suite])
-        blocks.append(RunsBlock(table_of_runs(results), dataset, results.protocol.scale, results))
+        blocks.append(RunsBlock(table_of_runs(results, best_first=True), dataset, results.protocol.scale, results))
     return sorted(blocks, key=lambda block: (block.results.protocol.suite, block.dataset, block.scale))
 
 

@@ -453,7 +453,10 @@ class _Row:
 
 
 def _labelled(runs: Sequence[Run]) -> Sequence[Run]:
-    """Give equal results of several runs one label, and every label of several models, seeds or values the run's name."""
+    """Give equal results of several runs one label, and every label of several models, seeds or values the run's name.
+
+    Results that have another label in another run are labelled ``one = other``.
+    """
     if len(runs) == 1:
         return runs
     rows: list[_Row] = []
@@ -476,10 +479,17 @@ def _labelled(runs: Sequence[Run]) -> Sequence[Run]:
         }
         for run in runs
     }
+    names: dict[str, dict[str, None]] = {}
     for first, row in zip(firsts, rows, strict=True):
+        label = labels[first.run][first.setting]
         for entry in row.entries:
-            labels[entry.run][entry.setting] = labels[first.run][first.setting]
-    return [_with_labels(run, labels[run]) for run in runs]
+            labels[entry.run][entry.setting] = label
+            names.setdefault(label, {})[entry.setting.model] = None
+    joint = {label: " = ".join(own) + label.removeprefix(next(iter(own))) for label, own in names.items()}
+    return [
+        _with_labels(run, {setting: joint.get(label, label) for setting, label in own.items()})
+        for run, own in labels.items()
+    ]
 
 
 def _with_labels(run: Run, labels: dict[Setting, str]) -> Run:

@@ -20,7 +20,7 @@ from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
-from srbench.words import joined
+from srbench.words import joined, natural
 
 if TYPE_CHECKING:
     from srbench.reporting.results import Results
@@ -166,6 +166,10 @@ class Block:
         """Cells before the model: dataset and scale; none in a table that stands alone."""
         return (self.dataset, f"{self.scale}x") if self.dataset else ()
 
+    def run_names(self, line: Line) -> list[str]:
+        """Return the names of the runs that measured a line; none in a table that stands alone, whose caption names them."""
+        return []
+
 
 BlockT_co = TypeVar("BlockT_co", bound=Block, covariant=True)
 
@@ -291,10 +295,26 @@ def _of_table(model: ModelInfo) -> Checkpoint | None:
     return replace(model.checkpoint, training=f"{model.checkpoint.training} @ {run}")
 
 
-def table_of_runs(results: Results) -> Table:
-    """Compute the table of one run, or of several runs in one table."""
-    table = table_of(results.values, results.manifest.metrics, results.models)
+def table_of_runs(results: Results, *, best_first: bool = False) -> Table:
+    """Compute the table of one run, or of several runs in one table, whose rows may be sorted by their first metric."""
+    metrics = results.manifest.metrics
+    values = _best_first(results.values, metrics) if best_first else results.values
+    table = table_of(values, metrics, results.models)
     return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_permitted(results)])))
+
+
+def _best_first(values: Values, metrics: Sequence[MetricInfo]) -> Values:
+    """Sort rows by the first metric that has a direction: the best first, equal rows by label, and the unmeasured last."""
+    directed = [metric for metric in metrics if metric.direction]
+    if not directed:
+        return values
+    metric = min(directed, key=lambda metric: not metric.permits_test)
+
+    def place(setting: Setting) -> tuple[bool, float, list[tuple[int, str]]]:
+        mean = mean_of_images(values.of_units(setting, metric))
+        return math.isnan(mean), 0 if math.isnan(mean) else -metric.direction * mean, natural(setting.label)
+
+    return replace(values, images={setting: values.images[setting] for setting in sorted(values.settings, key=place)})
 
 
 def _not_permitted(results: Results) -> str:

@@ -139,6 +139,7 @@ def markdown_table(
     """Return a Markdown table of the means of the models, or of the variants, the best in bold.
 
     With ``letters``, every model has a letter, and a mean has the letters of the models that are significantly worse.
+    Rows of a stack name their runs.
     """
     stack = as_tables(tables)
     letters = letters and part == "models"
@@ -152,12 +153,13 @@ def markdown_table(
                 for cell in stack.cells(block, line)
             ),
             str(line.n),
+            *([markdown.escape(", ".join(block.run_names(line)))] if stack.title else []),
         ]
         for block in stack.blocks
         for line in (block.table.models if part == "models" else block.table.variants)
     ]
     columns = [markdown.escape(header(metric)) for metric in stack.columns]
-    return markdown.table([*names, *columns, "n"], rows, texts=len(names))
+    return markdown.table([*names, *columns, "n", *(["runs"] if stack.title else [])], rows, texts=len(names))
 
 
 def interval_table(table: Table) -> str:

@@ -137,8 +137,8 @@ def strip_of_run(results: Results, table: Table) -> Strip | None:
 
 
 def _values(row: Measurement, metrics: Sequence[MetricInfo]) -> str:
-    """Return the values of a row's first output: ``PSNR (RGB) 23.10, LPIPS 0.432``."""
+    """Return the values of a row's first output in lines: ``PSNR (RGB) 23.10`` and ``LPIPS 0.432``."""
     shown = [metric for metric in metrics if metric.name in BENEATH and metric.name in row.values]
     values = [(metric, row.values[metric.name]) for metric in shown]
     first = [(metric, value[0] if isinstance(value, list) else mean(value)) for metric, value in values]
-    return ", ".join(f"{metric.title} {printed(value, metric)}" for metric, value in first)
+    return "\n".join(f"{metric.title} {printed(value, metric)}" for metric, value in first)

@@ -118,15 +118,15 @@ async function figure(image, shown) {
     context.font = "600 24px sans-serif";
     context.fillText(nameOf(index), left, top + height + LINE - 6, PANEL);
     context.font = "22px sans-serif";
-    context.fillText(valuesBeneath(image, columns[index]), left, top + height + 2 * LINE - 8, PANEL);
+    context.fillText(valuesBeneath(image, columns[index]).join(", "), left, top + height + 2 * LINE - 8, PANEL);
   }
   const png = await new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no figure"))), "image/png"));
   return new Blob([png.slice(0, PNG_HEAD), DPI_300, png.slice(PNG_HEAD)], { type: "image/png" });
 }
 
-/** PSNR and LPIPS of the output in a panel, if measured: "PSNR 23.10, LPIPS 0.432". */
+/** PSNR and LPIPS of the output in a panel, if measured: "PSNR 23.10" and "LPIPS 0.432". */
 function valuesBeneath(image, column) {
-  if (column.setting === null) return "";
+  if (column.setting === null) return [];
   const shown = [...metrics.entries()].filter(([, metric]) => ["psnr", "lpips"].includes(metric.name));
-  return shown.map(([place, metric]) => `${metric.title} ${printed(valueOf(column, image, place), metric)}`).join(", ");
+  return shown.map(([place, metric]) => `${metric.title} ${printed(valueOf(column, image, place), metric)}`);
 }

@@ -37,7 +37,7 @@ function makeStrip() {
     const window = kind === "crop" ? { x: x.toFixed(4), y: y.toFixed(4), zoom: zoom.toFixed(3) } : {};
     const address = new URLSearchParams({ image: image.name, a: columns[a].id, b: columns[other].id, ...window });
     return element("a", { class: kind, href: `#${address}` }, element("span", { class: "frame" }, file, mark),
-      element("span", { class: "title" }, title), element("span", {}, kind === "crop" ? valuesBeneath(image, columns[column]) : ""));
+      element("span", { class: "title" }, title), element("span", { class: "values" }, kind === "crop" ? valuesBeneath(image, columns[column]).join("\n") : ""));
   };
   const reference = shown.find((index) => columns[index].id === "hr") ?? b;
   strip.firstElementChild.replaceChildren(panel("whole", reference, "whole image", element("span", { class: "window" })),

@@ -43,6 +43,7 @@ def test_a_misspelt_word_gets_a_suggestion(command):
         ("run --device cdua", "'mps'; did you mean cuda? See srbench run --help."),
         ("score run --metric psnr", "--metrics"),
         ("edit restor", "restore"),
+        ("scroe", "score"),
     ):
         found = command(*words.split())
         assert (found.code, len(found.err.splitlines())) == (2, 1)

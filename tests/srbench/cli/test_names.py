@@ -15,7 +15,7 @@ import torch
 
 from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
-from srbench.cli.main import main
+from srbench.cli.main import SECTIONS, main
 from srbench.images.io import read_uint8, write_png
 
 METAVARS = (
@@ -54,6 +54,13 @@ def test_completion_in_bash():
         environment = os.environ | {"_SRBENCH_COMPLETE": f"{shell}_source"}
         made = subprocess.run([script], env=environment, capture_output=True, text=True, check=True, timeout=300).stdout
         assert f"_SRBENCH_COMPLETE={shell}_complete" in made
+    assert "string split --max 1" in made, "srbench's own script of fish"
+
+
+def test_the_help_of_srbench_says_of_a_command_what_the_command_says():
+    for section in SECTIONS.values():
+        for name, (_, text) in section.items():
+            assert (main.commands[name].name, main.commands[name].get_short_help_str(80)) == (name, text)
 
 
 def test_one_model_where_one_makes_sense(command):

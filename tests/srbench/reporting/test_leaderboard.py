@@ -113,9 +113,45 @@ def test_bold_is_best_or_not_significantly_worse(tmp_path):
     [block] = blocks_below(tmp_path)
     assert [(line.label, line.cells["psnr"].is_best) for line in block.table.lines] == [
         ("a", True),
-        ("b", False),
         ("c", True),
+        ("b", False),
     ]
+
+
+def test_rows_are_sorted_by_the_first_metric(tmp_path):
+    """The best first, equal rows by their labels, and last those without a value."""
+    first, second = made(m10=1, m9=1, best=2), made(last=0)
+    second.values["other"] = {"ssim": [0.5] * len(IMAGES)}
+    for name, run in {"x": first, "y": replace(second, metrics=(metric("ssim"), metric("psnr")))}.items():
+        write_run(tmp_path / name, replace(run, protocol={"columns": ("psnr", "ssim")}))
+    [block] = blocks_below(tmp_path)
+    assert block.table.columns[0].name == "psnr"
+    assert [line.label for line in block.table.models] == ["best", "m9", "m10", "last", "other"]
+
+
+def test_a_row_names_all_its_runs_and_all_names_of_its_model(tmp_path, command):
+    for run, label in {"x": "mine", "y": "srflow", "z": "mine"}.items():
+        write_run(tmp_path / "m" / run, replace(made(**{label: 1}), digests={label: "one"}))
+    assert command("report", tmp_path / "m").code == 0
+    assert {(line["model"], line["runs"]) for line in means(tmp_path / "m/report")} == {("mine = srflow", "x y z")}
+    text = (tmp_path / "m/report/report.md").read_text()
+    assert re.search(r"^\| d +\| 4x +\| mine = srflow \|.*\| +x, y, z \|$", text, re.MULTILINE)
+
+
+def test_the_title_says_what_on_which_images(tmp_path):
+    for place, (dataset, scale, title) in enumerate(
+        [
+            ("d", 8, "Super-resolution 8x on d, 9 images"),
+            ("d", 4, "Super-resolution 4x and 8x on d, 9 images"),
+            ("e", 1, "Super-resolution 4x and 8x and restoration on d and e"),
+            ("f", 8, "Super-resolution 4x and 8x and restoration on d, e and f"),
+            ("g", 8, "Super-resolution 4x and 8x and restoration on 4 datasets"),
+        ]
+    ):
+        pixels = {image: f"{dataset} {image}" for image in IMAGES}
+        run = replace(made(a=1), pixels=pixels, dataset=dataset, protocol={"scale": scale})
+        write_run(tmp_path / str(place), run)
+        assert read_leaderboard([tmp_path]).title() == title
 
 
 def test_a_model_is_one_line_unless_its_values_differ(tmp_path):
@@ -164,7 +200,7 @@ def test_equal_labels_of_unlike_models_name_their_runs(tmp_path):
     write_run(tmp_path / "x", made(a=1))
     write_run(tmp_path / "y", replace(made(a=2), digests={"a": "another"}))
     [block] = blocks_below(tmp_path)
-    assert [*runs_of(block)] == ["a @ x", "a @ y"]
+    assert [*runs_of(block)] == ["a @ y", "a @ x"]
 
 
 def test_a_model_whose_code_changed_is_one_line_if_all_pixels_are_equal(tmp_path):
@@ -337,9 +373,13 @@ def test_at_scale_one_models_restore(tmp_path, command):
         for scale in scales:
             write_run(tmp_path / name / str(scale), replace(made(a=1, b=2), protocol={"scale": scale}))
         assert command("report", tmp_path / name).code == 0
-        title = "Restoration" if name == "one" else "Super-resolution and restoration"
+        titles = {
+            "report.md": "Super-resolution 4x and restoration on",
+            "table.tex": "Super-resolution and restoration,",
+        }
         for file in FORMATS.values():
             text = (tmp_path / name / "report" / file).read_text()
+            title = "Restoration" if name == "one" else titles.get(file, "Super-resolution 4× and restoration on")
             assert ("1x:" in text, "1×" in text) == (False, False), file
             assert file == "table.csv" or text.count(title) in (1, 2), file
             assert name == "both" or "uper-resolution" not in text

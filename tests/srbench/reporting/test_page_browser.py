@@ -237,6 +237,18 @@ def test_the_window_of_all_models_is_saved_as_a_figure(open_page, corner, tmp_pa
     assert (seen[350:412, 24 + 2 * 504 :] < 128)[34:].sum() > 100, "PSNR and LPIPS"
 
 
+def test_values_beneath_a_strip_have_lines_of_their_own(open_page, corner):
+    texts = open_page("", corner / "sent" / "report.html").locator("#strip .values").all_inner_texts()
+    assert [re.sub(r"[\d.]+", "N", text) for text in texts if text] == ["PSNR (RGB) N\nLPIPS N"] * 2
+
+
+def test_on_a_phone_the_choices_are_as_wide_as_half_of_it(open_page):
+    page = open_page(viewport={"width": 400, "height": 850})
+    assert all(
+        box > 165 for box in page.locator(".worst select").evaluate_all("(all) => all.map((one) => one.clientWidth)")
+    )
+
+
 def test_names_stay_text_and_the_page_fits_a_phone(open_page, evil_names):
     page = open_page(f"#image={evil_names[0].replace('<', '%3C')}", viewport={"width": 400, "height": 850})
     assert page.evaluate("document.documentElement.scrollWidth") == 400
