@@ -21,7 +21,6 @@ from srbench.machine.precision import autocast
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import packaged_weights
 from srflow.config import SRFlowConfig
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow, pretrained
@@ -53,9 +52,8 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
         )
     config = SRFlowConfig.from_preset(settings.start)
     training = Training(NAME, config.encoder.scale, settings, request)
-    packaged = {path.stem: path for path in packaged_weights("srflow").values()}
-    models = [pretrained("srflow"), pretrained(NAME)]
-    network, start = training.start_from(models, config, packaged.get(f"srflow-{settings.start}"))
+    sources = {pretrained("srflow"): "", pretrained(NAME): ""}
+    network, start = training.start(SRFlow, config, sources, f"srflow-{settings.start}", adapts=True)
     require_margin(network.config)
     vgg = (untrained_vgg if request.dry_run else load_vgg)("vgg16")
     losses = Losses(network, settings, training.device, vgg)
