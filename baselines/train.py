@@ -18,28 +18,17 @@ from srbench.files.config import ConfigError, load_preset
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, load_start
-from srbench.weights.files import packaged_weights
-from srbench.weights.pretrained import fill
-from srbench.weights.table import cached_path
 
 
 def train_rrdb(request: TrainingRequest) -> Path:
     """Train an RRDBNet with the L1 loss; returns the weights file.
 
-    ``start`` is an RRDB weights file of the same size but any scale, which initialises the layers both networks have;
-    without it, the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
+    ``start`` is RRDB weights of the same size but any scale, which initialise the layers both networks have; without
+    it, the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
     """
     settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
-    torch.manual_seed(settings.training.seed)
-    network = RRDBNet(settings.network).to(training.device)
-    start = training.start
-    if start is None:
-        start = Start()
-        if request.start is not None:
-            initial, start = load_start(request.start, [pretrained.RRDB])
-            fill(network, _shared(network, initial), request.start)
+    network, start = training.start(RRDBNet, settings.network, {pretrained.RRDB: ""}, free=("scale", "long_skip"))
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
@@ -47,14 +36,6 @@ def train_rrdb(request: TrainingRequest) -> Path:
 
     learner = Learner("network", network, adam([network.parameters()], settings.training), loss)
     return training.fit([learner], start)
-
-
-def _shared(network: RRDBNet, initial: RRDBNet) -> dict[str, Tensor]:
-    """The tensors of ``initial``, without its surplus upscaling layers; ``network``'s own for those that it lacks."""
-    own = network.state_dict()
-    upscalings = {name: value for name, value in own.items() if name.startswith("conv_up.")}
-    tensors = initial.state_dict().items()
-    return upscalings | {name: value for name, value in tensors if name in own or not name.startswith("conv_up.")}
 
 
 def train_esrgan(request: TrainingRequest) -> Path:
@@ -66,9 +47,8 @@ def train_esrgan(request: TrainingRequest) -> Path:
     settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
     config = RRDBConfig.from_preset(settings.start)
     training = Training("esrgan", config.scale, settings, request)
-    weights = (*packaged_weights("baselines").values(), cached_path("rrdb-psnr-x4"))
-    installed = next((path for path in weights if path.stem == f"rrdb-{settings.start}" and path.is_file()), None)
-    network, start = training.start_from([pretrained.RRDB, pretrained.ESRGAN], config, installed)
+    sources = {pretrained.RRDB: "", pretrained.ESRGAN: ""}
+    network, start = training.start(RRDBNet, config, sources, f"rrdb-{settings.start}", adapts=True)
     torch.manual_seed(settings.training.seed)
     vgg = (untrained_vgg if request.dry_run else load_vgg)(settings.losses.perceptual_network)
     return training.fit(adversaries(network, settings, training.device, vgg), start)

@@ -43,10 +43,9 @@ from srbench.terminal.output import show
 @click.option(
     "--start",
     type=options.PATH,
-    metavar="FILE|TRAINING",
-    help="Weights to start from: a file, or the "
-    "folder of a training. [default: random for rrdb, the packaged RRDB for srflow and esrgan, "
-    "the packaged SRFlow for srflow-perceptual]",
+    metavar="FILE|TRAINING|NAME",
+    help="Weights to start from: a file, the folder of a training, or the name of packaged or fetched ones. "
+    "[default: random for rrdb, the packaged RRDB for srflow and esrgan, the packaged SRFlow for srflow-perceptual]",
 )
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @options.log_with(
@@ -82,12 +81,9 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
     from srbench.plugins.registry import call, find_plugin
     from srbench.training.folder import resumed
     from srbench.training.request import Trainer, TrainingRequest
-    from srbench.weights.files import weights_in
 
     if os.environ.get("RANK", "0") != "0":
         warnings.simplefilter("ignore")  # process 0 shows them
-    if "start" in requested:
-        requested["start"] = weights_in(Path(str(requested["start"])))
     metrics = () if "dry_run" in requested else primary_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)

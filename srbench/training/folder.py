@@ -30,7 +30,6 @@ from srbench.training.request import TrainingRequest
 from srbench.training.start import Start
 from srbench.weights.files import CHECKPOINT, TRAINING, is_training_checkpoint, save_weights
 from srbench.weights.metadata import WeightsMetadata, read_training
-from srbench.weights.training_images import from_text
 from srbench.words import one_line
 
 PRESET = "preset.toml"
@@ -137,18 +136,6 @@ class TrainingFolder:
         with lock, disk_faults_named(self.path):
             yield
 
-    def start_of(self, model: str) -> Start | None:
-        """The description of the initial weights of a training that has a checkpoint; None without a checkpoint.
-
-        Raises WeightsError, and TrainingError if the training is not of ``model``.
-        """
-        if not self._has_checkpoint:
-            return None
-        metadata, request = read_training(self.path)
-        if metadata.model != model:
-            raise self._held("model", metadata.model, model)
-        return Start(request["start_model"], metadata.start or "", from_text(metadata.images), metadata.config)
-
     def open(
         self,
         metadata: WeightsMetadata,
@@ -178,36 +165,39 @@ class TrainingFolder:
             description = {"metadata": self._metadata.text(), "request": stored}
             write_whole(self.path / TRAINING, json.dumps(description, indent=1).encode())
             return
-        existing, existing_stored = read_training(self.path)
+        existing, began = read_training(self.path)
         self._metadata = replace(self._metadata, preset=existing.preset)
-        ours, theirs = _compared(self._metadata, stored), _compared(existing, existing_stored)
+        # What makes a training another one, as it began and as it is requested; settings are named as in --set.
+        theirs, ours = (
+            {
+                "model": metadata.model,
+                **_flat(json.loads(json.dumps(metadata.settings))),
+                "--validation": asked["validation"],
+                "--start": metadata.start,
+                "data": metadata.data,
+            }
+            for metadata, asked in ((existing, began), (self._metadata, stored))
+        )
+        has_checkpoint = is_training_checkpoint(self.path / CHECKPOINT)
         # The checkpoint does not need the initial weights, and --resume asks for no other ones.
-        if self._has_checkpoint and not isinstance(request.preset, Mapping):
+        if has_checkpoint and not isinstance(request.preset, Mapping):
             if request.start is not None and request.start.is_file():
                 ours["--start"] = sha256_file(request.start)
             else:
-                ours["--start"], theirs["--start"] = stored["start"], existing_stored["start"]
-        differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+                ours["--start"], theirs["--start"] = stored["start"], began["start"]
+        differing = [name for name in ours | theirs if theirs.get(name) != ours.get(name)]
         if not differing:
             return
-        if differing == ["data"]:
+        first = differing[0]
+        if first == "data":
             raise TrainingError(
                 f"{', '.join(map(str, request.data))}: not the images that the training in {self.path} began with "
                 f"({existing.trained_on}); restore them, or train on these in another --out"
             )
-        first = differing[0]
-        raise self._held(first, theirs.get(first), ours.get(first))
-
-    @property
-    def _has_checkpoint(self) -> bool:
-        return is_training_checkpoint(self.path / CHECKPOINT)
-
-    def _held(self, name: str, theirs: object, ours: object) -> TrainingError:
-        """The error of a folder that holds a training in which the setting ``name`` differs."""
-        resume = f", or resume it: srbench train --resume {self.path}" if self._has_checkpoint else ""
-        return TrainingError(
-            f"{self.path}: holds another training: its {name} is {json.dumps(theirs)}, not {json.dumps(ours)}; choose "
-            f"another --out{resume}"
+        resume = f", or resume it: srbench train --resume {self.path}" if has_checkpoint else ""
+        raise TrainingError(
+            f"{self.path}: holds another training: its {first} is {json.dumps(theirs.get(first))}, not "
+            f"{json.dumps(ours.get(first))}; choose another --out{resume}"
         )
 
     def save(self, state: State, step: int) -> None:
@@ -314,16 +304,6 @@ def _curves(rows: list[dict[str, float]]) -> dict[str, list[float]]:
         for name in loss_names(rows[0] if rows else {})
     }
     return {name: [float(f"{value:.4g}") for _, value in points] for name, points in curves.items()}
-
-
-def _compared(metadata: WeightsMetadata, request: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a training another one, by name; settings are named as in ``--set``."""
-    compared = {
-        "model": metadata.model,
-        **_flat(json.loads(json.dumps(metadata.settings))),
-        "--validation": request["validation"],
-    }
-    return compared | {"--start": metadata.start, "data": metadata.data}
 
 
 def _flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils import broadcast, broadcast_object_list
@@ -28,15 +29,15 @@ from srbench.training.folder import BEST, NUMBERED, TrainingFolder
 from srbench.training.learner import Batch, Learner, moving_average
 from srbench.training.patches import Patches
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, load_start
+from srbench.training.start import Start, find_start, load_start
 from srbench.training.step import TrainingState, take_step
 from srbench.training.stopping import stop_requests
 from srbench.training.validation import MAX_IMAGES, SIDE, Validation
 from srbench.training.view import View
-from srbench.weights.files import TRAINED
-from srbench.weights.metadata import WeightsMetadata
+from srbench.weights.files import CHECKPOINT, TRAINED, is_training_checkpoint
+from srbench.weights.metadata import WeightsMetadata, read_training
 from srbench.weights.pretrained import Network, PretrainedModel
-from srbench.weights.training_images import images_of, to_text
+from srbench.weights.training_images import from_text, images_of, to_text
 from srbench.words import one_line
 
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ CHECKPOINT_FRACTION = 0.02
 
 
 class Training:
-    """A training: build the networks with ``start`` or ``start_from``, ``device`` and ``first_batch``, then call ``fit``.
+    """A training: build the networks with ``start``, ``device`` and ``first_batch``, then call ``fit``.
 
     Raises TrainingError for unusable settings or data.
     """
@@ -62,9 +63,6 @@ class Training:
         self.config.check(self._accelerator.num_processes, scale)
         self.config.check_precision(self.device.type)
         self._folder = TrainingFolder(request.out)
-        without = Start() if request.start is None else None
-        self.start = without if request.dry_run else self._folder.start_of(model)
-        """None if the trainer has to load the initial weights; not if it resumes, or in a dry run without ``--start``."""
 
     @cached_property
     def _images(self) -> tuple[Patches, Validation]:
@@ -82,27 +80,56 @@ class Training:
         self._in_main_process(validation.require_working_metrics)
         return patches, validation
 
-    def start_from(
-        self, models: Sequence[PretrainedModel[Network]], config: object, installed: Path | None
+    def start(
+        self,
+        kind: type[Network],
+        config: object,
+        sources: Mapping[PretrainedModel[Any], str],
+        default: str = "",
+        *,
+        free: Collection[str] = (),
+        adapts: bool = False,
     ) -> tuple[Network, Start]:
-        """Load the network to train from ``--start`` or, without it, from ``installed``, in the size of these weights.
+        """Build the network to train, of class ``kind`` and size ``config``, with its initial weights.
 
-        A resumed training gets an untrained network of its size, and a dry run without ``--start`` of the size
-        ``config``. Raises TrainingError, WeightsError.
+        ``sources`` are the models that it may start from, each with the submodule that their weights fill (``""``: the
+        whole network). The weights are those of ``--start`` or else the installed ones named ``default``; without
+        either, or if the latter are of another size, they are random. The fields ``free`` of the size may differ from
+        the weights'. A network that ``adapts`` has the size of its weights, and needs some, except in a dry run. A
+        resumed training gets a network of its own size. Raises TrainingError, WeightsError.
         """
-        if self.start is not None:
-            stored = self.start.config
-            size = config if stored is None else structure(stored, type(config), "size of the network")
-            return models[0].network(size).to(self.device), self.start
-        path = self._request.start or installed
-        if path is None:
-            name = models[0].name
+        request = self._request
+        path = find_start(request.start, default, sources, self._scale)
+        self._request = replace(request, start=request.start and path)
+        torch.manual_seed(self.config.seed)
+        if not request.dry_run and is_training_checkpoint(request.out / CHECKPOINT):
+            metadata, began = read_training(request.out)
+            if metadata.model == self._model:  # else the folder is refused
+                size = structure(metadata.config or {}, type(config), "size of the network")
+                start = Start(began["start_model"], metadata.start or "", from_text(metadata.images), is_resumed=True)
+                return kind(size).to(self.device), start
+        if path is None and adapts and not request.dry_run:
+            name = next(iter(sources)).name
             raise TrainingError(
                 f"{self._model} starts from weights of {name}, and none of its preset's are installed; name them with "
                 f"--start: srbench train {name} makes them, srbench list weights shows released ones"
             )
-        network, start = load_start(path, models, self._scale)
-        return network.to(self.device), start
+        if path is None:
+            return kind(config).to(self.device), Start()
+        model, initial = load_start(path, sources, None if "scale" in free else self._scale)
+        network = kind(initial.config if adapts else config).to(self.device)
+        part = network.get_submodule(sources[model])
+        ours, theirs = vars(part.config), vars(initial.config)
+        if any(ours[name] != theirs[name] for name in ours if name not in free):
+            if request.start is None:
+                return network, Start()
+            raise TrainingError(
+                f"the preset's network is {part.config}, but {path} holds {initial.config}; name other weights with "
+                "--start, or change the preset"
+            )
+        own, tensors = part.state_dict(), initial.state_dict()
+        part.load_state_dict({name: tensors.get(name, value) for name, value in own.items()})
+        return network, Start(model.name, initial.weights.sha256, initial.training_images)
 
     def first_batch(self) -> Batch:
         """All patches of step 0, equal on all processes."""

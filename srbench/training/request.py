@@ -26,6 +26,7 @@ class TrainingRequest:
     validation: Path | None = None
     """Folder of HR images for validation; None uses images of the data, held out if there are ten or more."""
     start: Path | None = None
+    """A weights file, the folder of a training, or a name of installed weights (``training.start.find_start``)."""
     device: str = "cpu"
     """``cpu``, ``cuda``, ``mps``, or a single GPU such as ``cuda:1``."""
     metrics: tuple[ImageMetric, ...] = ()

@@ -1,4 +1,4 @@
-"""Losses that compare samples with HR: VGG features at equal locations, texture statistics, and spectra."""
+"""Losses that compare samples with HR: VGG features at equal locations, texture statistics, grids and spectra."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from srbench.machine.precision import autocast
 from srbench.weights.reading import read_tensors
+from srflow.training.grid_loss import grid_difference
 
 WINDOW = 32
 """Side, in HR pixels, of the windows in which textures are compared."""
@@ -19,6 +20,22 @@ TEXTURED = 4
 """Number of VGG stages in which textures are compared; in the fifth, a window would span only two pixels."""
 _ROUNDING = 1 / 255**2 / 12
 """Variance of rounding to 8 bits; power below it is invisible."""
+
+
+def sample_losses(
+    images: tuple[Tensor, Tensor], features: tuple[list[Tensor], list[Tensor]], weights: Sequence[Tensor], scale: int
+) -> dict[str, Tensor]:
+    """Every loss between samples and HR, a scalar; the setting ``NAME_weight`` of a preset is its weight.
+
+    ``images`` and ``features`` are of the samples, then of HR: (b, 3, h, w), and the features of VGG16's stages, whose
+    ``channel_weights`` are ``weights``.
+    """
+    return {
+        "perceptual": learned_distance(*features, weights),
+        "texture": texture_difference(*features),
+        "grid": grid_difference(*images, scale),
+        "spectrum": spectrum_difference(*images),
+    }
 
 
 def channel_weights() -> list[Tensor]:

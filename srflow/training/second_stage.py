@@ -21,19 +21,11 @@ from srbench.machine.precision import autocast
 from srbench.training.learner import Batch, Learner, adam, channels_last
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.weights.files import packaged_weights
 from srflow.config import SRFlowConfig
 from srflow.given import bits_per_dimension
 from srflow.model import SRFlow, pretrained
 from srflow.presets import PERCEPTUAL, SecondStagePreset
-from srflow.training.grid_loss import grid_difference
-from srflow.training.sample_losses import (
-    WINDOW,
-    channel_weights,
-    learned_distance,
-    spectrum_difference,
-    texture_difference,
-)
+from srflow.training.sample_losses import WINDOW, channel_weights, sample_losses
 from srflow.training.train import LEVELS, noisy, require_margin
 
 NAME = "srflow-perceptual"
@@ -53,9 +45,8 @@ def train_srflow_perceptual(request: TrainingRequest) -> Path:
         )
     config = SRFlowConfig.from_preset(settings.start)
     training = Training(NAME, config.encoder.scale, settings, request)
-    packaged = {path.stem: path for path in packaged_weights("srflow").values()}
-    models = [pretrained("srflow"), pretrained(NAME)]
-    network, start = training.start_from(models, config, packaged.get(f"srflow-{settings.start}"))
+    sources = {pretrained("srflow"): "", pretrained(NAME): ""}
+    network, start = training.start(SRFlow, config, sources, f"srflow-{settings.start}", adapts=True)
     require_margin(network.config)
     vgg = (untrained_vgg if request.dry_run else load_vgg)("vgg16")
     losses = Losses(network, settings, training.device, vgg)
@@ -84,21 +75,12 @@ class Losses:
         latents = _latents(encoded, batch, given.temperatures(weights.temperature))
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)
         sample = given.project(given.decode(latents))
-        sample_features, hr_features = self._features(batch, sample)
-        perceptual = learned_distance(sample_features, hr_features, self.channel_weights)
-        texture = texture_difference(sample_features, hr_features)
-        grid = grid_difference(sample, batch.hr, self.network.scale)
-        spectrum = spectrum_difference(sample, batch.hr)
-        total = (
-            weights.nll_weight * nll
-            + weights.pixel_weight * pixel
-            + weights.perceptual_weight * perceptual
-            + weights.texture_weight * texture
-            + weights.grid_weight * grid
-            + weights.spectrum_weight * spectrum
-        )
-        image_losses = {"l1": pixel, "perceptual": perceptual, "texture": texture, "grid": grid, "spectrum": spectrum}
-        return total, {"bits_per_dim": nll + math.log2(LEVELS), **image_losses}
+        features = self._features(batch, sample)
+        losses = sample_losses((sample, batch.hr), features, self.channel_weights, self.network.scale)
+        total = weights.nll_weight * nll + weights.pixel_weight * pixel
+        for name, loss in losses.items():
+            total = total + getattr(weights, f"{name}_weight") * loss
+        return total, {"bits_per_dim": nll + math.log2(LEVELS), "l1": pixel, **losses}
 
     def _features(self, batch: Batch, sample: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """VGG features of the samples and of HR, rolled by the same random offsets."""

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from baselines.pretrained import RRDB
-from baselines.rrdb import RRDBConfig
-from srbench.files.config import load_preset, structure
+from srbench.files.config import load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
 from srbench.training.loop import Training
 from srbench.training.request import TrainingRequest
-from srbench.training.start import Start, load_start
-from srbench.weights.files import packaged_weights
-from srbench.weights.metadata import stated_metadata
-from srbench.weights.pretrained import PretrainedModel
 from srflow.config import SRFlowConfig
 from srflow.model import SRFlow, pretrained
 from srflow.presets import FOLDER, SRFlowPreset
@@ -41,15 +33,19 @@ def train_srflow(request: TrainingRequest) -> Path:
     settings = load_preset(FOLDER, request.preset, SRFlowPreset, request.changes)
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
-    torch.manual_seed(settings.training.seed)
-    network = SRFlow(settings.network).to(training.device)
-    start = training.start
-    if start is None:
-        path = request.start or _packaged_encoder(settings.network.encoder)
-        start = Start() if path is None else _load_into(network, path)
-        if start.model != "srflow" and not request.dry_run:
-            first = training.first_batch()
-            network.initialize(first.lr, noisy(first))
+    network, start = training.start(
+        SRFlow, settings.network, {RRDB: "encoder", pretrained("srflow"): ""}, "rrdb", free=("range_margin",)
+    )
+    if not (start.model or start.is_resumed):
+        warnings.warn(
+            "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
+            "from the first step; to train as published, train rrdb with the preset of the same name and name its "
+            "weights with --start",
+            stacklevel=2,
+        )
+    if start.model != "srflow" and not (start.is_resumed or request.dry_run):
+        first = training.first_batch()
+        network.initialize(first.lr, noisy(first))
     network.reversible = settings.reversible
     frozen_steps = settings.encoder_freeze * settings.training.steps if start.model == "rrdb" else 0.0
     encoder = list(network.encoder.parameters())
@@ -66,21 +62,6 @@ def train_srflow(request: TrainingRequest) -> Path:
     return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
 
 
-def _packaged_encoder(config: RRDBConfig) -> Path | None:
-    """Find the packaged RRDB weights of an encoder's size; warn if there are none."""
-    path = packaged_weights("baselines").get(("rrdb", config.scale))
-    metadata = None if path is None else stated_metadata(path)
-    if metadata is not None and structure(metadata.config or {}, RRDBConfig, f"{path}: config") == config:
-        return path
-    warnings.warn(
-        "no RRDB weights of the encoder's size are packaged, so the encoder starts from random weights and trains "
-        "from the first step; to train as published, train rrdb with the preset of the same name and name its "
-        "weights with --start",
-        stacklevel=3,
-    )
-    return None
-
-
 def noisy(batch: Batch) -> Tensor:
     """Dequantise HR by uniform noise of width 1/32."""
     return batch.hr + (batch.uniform() - 0.5) / LEVELS
@@ -93,24 +74,3 @@ def require_margin(config: SRFlowConfig) -> None:
             f"network.range_margin is {config.range_margin}; it has to exceed {0.5 / LEVELS}, the distance that "
             "dequantisation noise reaches beyond [0, 1]"
         )
-
-
-def _load_into(network: SRFlow, path: Path) -> Start:
-    """Load weights to continue training from: into the encoder if they are RRDB's, else into the whole network.
-
-    The network keeps its own ``range_margin``, which does not depend on the weights.
-    Raises TrainingError if another part of the configuration differs from the file's, WeightsError.
-    """
-    models: list[PretrainedModel[Any]] = [RRDB, pretrained("srflow")]
-    initial, start = load_start(path, models, network.scale)
-    module, theirs = (network.encoder if start.model == "rrdb" else network), initial.config
-    if isinstance(theirs, SRFlowConfig):
-        theirs = replace(theirs, range_margin=network.config.range_margin)
-    if theirs != module.config:
-        raise TrainingError(
-            f"the preset's network is {module.config}, but {path} holds {theirs}; name other weights with --start, or "
-            "change the preset"
-        )
-    tensors = initial.state_dict()
-    module.load_state_dict({name: tensors[name] for name in module.state_dict()})
-    return start

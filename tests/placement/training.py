@@ -32,7 +32,7 @@ TRAININGS = {
 
 def begin(self, model, scale, preset, request):
     """A training on a GPU, of patches that no image gave, and by one process."""
-    self.config, self.device, self._scale, self.start = preset.training, torch.device(request.device), scale, None
+    self.config, self.device, self._scale = preset.training, torch.device(request.device), scale
     self._accelerator = SimpleNamespace(
         num_processes=1, backward=lambda loss: loss.backward(), clip_grad_norm_=torch.nn.utils.clip_grad_norm_
     )
@@ -59,9 +59,9 @@ def fit(self, learners, start, before_step=lambda step: None):
     return learners, average.module
 
 
-def start_from(self, models, config, installed):
-    """The network that a training goes on from, of the preset's size."""
-    return models[0].network(config).to(self.device), Start()
+def start(self, kind, config, *sources, **sizes):
+    """A network of the preset's size, with random weights."""
+    return kind(config).to(self.device), Start()
 
 
 @pytest.mark.filterwarnings("ignore:no RRDB weights")
@@ -70,7 +70,7 @@ def test_training(name, gpu, backward, tmp_path, monkeypatch):
     for method, replaced in {
         "__init__": begin,
         "first_batch": first_batch,
-        "start_from": start_from,
+        "start": start,
         "fit": fit,
     }.items():
         monkeypatch.setattr(Training, method, replaced)

@@ -1,6 +1,7 @@
 """Whole trainings, small: they learn, their weights run, what is asked for counts."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from srbench.interfaces import ImageMetric, MetricInfo
 from srbench.training import TrainingError
 from srbench.training.folder import TrainingLog, resumed
 from srbench.training.loop import Training
-from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.files import WeightsError, load_weights, packaged_weights
 from srbench.weights.reading import read_weights
 from srflow.pretrained import load_srflow, load_srflow_perceptual
 
@@ -112,6 +113,23 @@ def test_start_weights_bring_their_network(trainings, model, first):
     _, packaged = load_weights(trainings.train(model, f"{model}-packaged", "training.steps=1", start=None))
     config = json.loads(packaged["config"])
     assert config.get("encoder", config)["features"] == 32, "mini-x4"
+
+
+def test_start_weights_may_be_named(trainings, until, tmp_path, monkeypatch):
+    """A packaged model, of the scale of the preset, unless a training has the name; the same command resumes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rrdb").mkdir()
+    steps = ("training.steps=6",)
+    for scale in (4, 8):
+        until("esrgan", f"named-{scale}", 5, *steps, f"start=mini-x{scale}", start=Path("rrdb"))
+        path = trainings.train("esrgan", f"named-{scale}", *steps, f"start=mini-x{scale}", start=Path("rrdb"))
+        assert load_weights(path)[1]["start"] == sha256_file(packaged_weights("baselines")["rrdb", scale])
+    (tmp_path / "rrdb").rmdir()
+    (tmp_path / "rrdb").symlink_to(trainings.path / "start")
+    path = trainings.train("esrgan", "of-a-training", "training.steps=1", start=Path("rrdb"))
+    assert load_weights(path)[1]["start"] == sha256_file(trainings.path / "start" / "weights.safetensors")
+    with pytest.raises(WeightsError, match="srflow: no such weights file"):
+        trainings.train("esrgan", "no", start=Path("srflow"))
 
 
 def test_esrgan_is_trained_further(trainings):
