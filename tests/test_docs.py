@@ -272,7 +272,7 @@ def test_paper(typed):
             image.save(Path(folder) / photo.name)
     worked_through("docs/paper.md", typed)
     assert r"\toprule" in Path("runs/paper/report/table.tex").read_text()
-    for figure in ("figure.pdf", "two.pdf", "column.pdf", "folders.png"):
+    for figure in ("figure.pdf", "two.pdf", "column.pdf", "maps.svg", "folders.png"):
         assert Path(figure).stat().st_size > 10_000, figure
 
 

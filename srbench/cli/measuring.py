@@ -437,13 +437,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     metavar="S",
     help="Upscaling factor, for protocols that crop borders of that width. [default: from the sizes of --lr]",
 )
-@click.option(
-    "--suite",
-    default=SUITE,
-    metavar="NAME|FILE",
-    shell_complete=completion.SUITES,
-    help="Protocol: which metrics, computed how (srbench list suites).",
-)
+@options.suite(default=SUITE, help="Protocol: which metrics, computed how (srbench list suites).")
 @options.metrics(
     help="Metrics instead of the suite's, which still says how they are computed: NAME (srbench list metrics), "
     "pyiqa:NAME or file.py:Name; fid and kid compare all images of DIR with all of --hr. [default: the suite's, as far "

@@ -219,6 +219,7 @@ temperatures = partial(click.option, "--temperature", metavar="T,...", type=comm
 metrics = partial(
     click.option, "--metrics", type=comma_separated(_metric), metavar="METRIC,...", shell_complete=completion.METRICS
 )
+suite = partial(click.option, "--suite", metavar="NAME|FILE", shell_complete=completion.SUITES)
 box = partial(click.option, metavar="X,Y,W,H", type=_box)
 samples = partial(click.option, "--samples", metavar="N", type=COUNT)
 seed = partial(

@@ -48,12 +48,7 @@ def weights() -> None:
     epilog=options.examples("srbench weights fetch esrgan-x4", "srbench weights fetch --metrics fid,pyiqa:musiq"),
 )
 @click.argument("name", required=False, shell_complete=completion.RELEASED)
-@click.option(
-    "--suite",
-    metavar="NAME|FILE",
-    shell_complete=completion.SUITES,
-    help="Fetch the weights of a suite's metrics instead.",
-)
+@options.suite(help="Fetch the weights of a suite's metrics instead.")
 @options.metrics(help="Fetch the weights of these metrics instead, such as fid,pyiqa:musiq.")
 @_SHA256
 def fetch_weights(name: str | None, suite: str | None, metrics: tuple[str, ...] | None, sha256: str | None) -> None:

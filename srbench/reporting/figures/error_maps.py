@@ -20,7 +20,6 @@ from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import is_third_party, load_metric
 from srbench.plugins import PluginError
 from srbench.plugins.registry import call
-from srbench.reporting.figures.strips import sums
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,10 +72,26 @@ def map_png(values: Values, kind: MapKind) -> bytes:
     return buffer.getvalue()
 
 
+def error_map(image: Pixels, hr: Pixels) -> Values:
+    """Return the absolute difference of two images in grey levels, averaged over the channels."""
+    return _mean_of_channels(np.abs(image.astype(np.int16) - hr))
+
+
 def deviation_map(images: list[Pixels]) -> Values:
     """Return the standard deviation (ddof 1) of two or more images in grey levels, averaged over the channels."""
     count, total, squares = len(images), *sums(images)
     return _mean_of_channels(np.sqrt((count * squares - total**2) / (count * (count - 1))))
+
+
+def sums(images: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums over images (h, w, 3) of their levels, and of the squares of their levels; both are exact."""
+    total = np.zeros(images[0].shape, np.int32)
+    squares = np.zeros_like(total)
+    for image in images:
+        levels = image.astype(np.int32)
+        total += levels
+        squares += levels * levels
+    return total.astype(np.float64), squares.astype(np.float64)
 
 
 def _mean_of_channels(values: NDArray[np.generic]) -> Values:
@@ -141,7 +156,7 @@ def maps_of(
                 continue
         elif kind == ERROR:
             assert hr is not None
-            values = [_mean_of_channels(np.abs(outputs[name][0].astype(np.int16) - hr)) for name in names]
+            values = [error_map(outputs[name][0], hr) for name in names]
         else:
             values = [deviation_map(outputs[name]) for name in names]
         maps |= {(kind, name): drawn for name, drawn in zip(names, values, strict=True)}

@@ -101,18 +101,21 @@ class Example:
         metrics: Sequence[MetricInfo],
         names: Mapping[Setting, str],
         windows: Sequence[Box] = (),
-        samples: int = STRIP_SAMPLES,
+        most: int | None = STRIP_SAMPLES,
+        samples: Sequence[int] | None = None,
+        *,
+        maps: bool = False,
     ) -> Part:
-        """Return the image for a figure, with up to a number of samples of each row. Raises as ``part_of`` does."""
+        """Return the image for a figure, for which at most ``most`` samples of each row are opened.
+
+        ``samples``, ``maps`` and errors are those of ``part_of``.
+        """
         outputs = {}
         for row in rows:
-            images = range(len(self._files[row.setting]))[:samples]
-            for sample in images:
-                number = f" #{sample + 1}" if len(images) > 1 else ""
-                values = [row.values.get(metric.name) for metric in metrics]
-                own = [value[sample] if isinstance(value, list) else value for value in values]
-                outputs[f"{names[row.setting]}{number}"] = self.image(row, sample), own
-        return part_of(self.name, self.lr, self.hr, outputs, windows, metrics, self.scale, self.lr_title)
+            images = [self.image(row, sample) for sample in range(len(self._files[row.setting]))[:most]]
+            outputs[names[row.setting]] = images, [row.values.get(metric.name) for metric in metrics]
+        more = self.scale, self.lr_title, samples, maps
+        return part_of(self.name, self.lr, self.hr, outputs, windows, metrics, *more)
 
     def reference(self) -> Pixels:
         """Return HR, or else LR upscaled by bicubic interpolation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -51,6 +52,18 @@ def test_models_stand_in_the_order_that_was_asked_for(results):
     assert [panel.lines[0] for panel in part.panels] == ["LR", "noisy τ=0.8", "Bicubic", "HR"]
 
 
+@pytest.mark.parametrize(("samples", "numbers"), [([2], [2]), ([2, 1], [2, 1]), (None, [1, 2])])
+def test_chosen_samples_stand_side_by_side_with_their_own_values(results, samples, numbers):
+    part = parts_of_run(results, ["a"], samples=samples, labels={"noisy": "Noisy (ours)"})[0]
+    row = next(row for row in results.measurements if row.image == "a" and row.setting.model == "noisy")
+
+    shown = part.panels[2:-1]
+    assert [panel.lines[0] for panel in shown] == [f"Noisy (ours) #{number}" for number in numbers]
+    for number, panel in zip(numbers, shown, strict=True):
+        assert np.array_equal(panel.image, np.asarray(Image.open(results.outputs(row)[number - 1]).convert("RGB")))
+        assert panel.lines[1].split()[0] == f"{row.values['psnr'][number - 1]:.2f}"
+
+
 def test_windows_of_an_image_and_of_all_images(results):
     parts = parts_of_run(results, ["a", "b"], crops=[Crop(0, 8, 40), Crop(4, 4, 16, "b")])
 
@@ -67,7 +80,7 @@ def test_the_default_window_is_where_the_models_shown_differ_most(results):
     assert inside == pytest.approx(max(outputs[y : y + crop.width, x : x + crop.width].sum() for y, x in corners))
 
 
-@pytest.mark.parametrize("kind", ["pdf", "png"])
+@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
 def test_equal_choices_give_equal_bytes(results, tmp_path, kind):
     for name in ("first", "second"):
         write_figure(parts_of_run(results), tmp_path / f"{name}.{kind}")
@@ -83,6 +96,25 @@ def test_text_in_pdf_is_text_in_a_truetype_font(results, tmp_path):
     content = (tmp_path / "figure.pdf").read_bytes()
     assert b"/CIDFontType2" in content or b"/TrueType" in content
     assert b"/Type3" not in content
+
+
+def test_svg_has_its_text_as_text_of_a_fixed_width_and_its_images_inside(srbench, reported_run, tmp_path):
+    file = tmp_path / "figure.svg"
+    options = ("--images", "a", "--labels", "bicubic=A < B,noisy=N", "--samples", "all", "--maps", "--metrics", "psnr")
+    for _ in range(2):  # the second time, it replaces its own file
+        done = srbench("figure", reported_run, *options, "--out", file)
+        assert done.exit_code == 0, done.output
+
+    namespace = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.parse(file).getroot()
+    texts = [*root.iter(f"{namespace}text")]
+    words = [text.text for text in texts]
+    assert {"A < B", "N #1", "N #2", "error", "spread (n = 2)", "0 to 64 grey levels", "HR"} <= {*words}
+    assert all(float(text.get("textLength")) > 1 for text in texts)
+    assert sum("font-weight: 700" in text.get("style") for text in texts) == 1
+    links = [image.get("{http://www.w3.org/1999/xlink}href") for image in root.iter(f"{namespace}image")]
+    assert len(links) == 11
+    assert all(link.startswith("data:image/png") for link in links)
 
 
 @pytest.mark.parametrize(("width", "rows"), [(PAGE, 1), (3.25, 2)])
@@ -117,6 +149,9 @@ def test_numbers_are_never_shortened(results, tmp_path, monkeypatch):
         ({"metrics": ["fid"]}, "unknown metric of images 'fid'"),
         ({"crops": [Crop(90, 0, 16)]}, "has 96 x 96 pixels; the window 90,0,16 reaches beyond"),
         ({"crops": [Crop(0, 0, 16, "c")]}, "unknown image 'c'"),
+        ({"samples": [1, 3]}, r"sample 3 is not saved; numbers of saved samples: Bicubic 1, noisy τ=0.8 2"),
+        ({"labels": {"esrgan": "ours"}}, "unknown model 'esrgan'"),
+        ({"labels": {"bicubic": "ours", "noisy": "ours"}}, "several models are called 'ours'"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(results, choices, words):
@@ -142,7 +177,7 @@ def test_a_file_of_the_user_is_not_replaced(results, tmp_path):
     with pytest.raises(ReportError, match="is no figure of srbench"):
         write_figure(parts_of_run(results), file)
     assert file.read_bytes() == before
-    with pytest.raises(ReportError, match=r"a figure is a .pdf or .png file"):
+    with pytest.raises(ReportError, match=r"a figure is a .pdf, .png or .svg file"):
         write_figure(parts_of_run(results), tmp_path / "figure.jpg")
     with pytest.raises(ReportError, match="do not fit into 1 inches"):
         write_figure(parts_of_run(results), tmp_path / "narrow.png", 1.0)
@@ -186,10 +221,45 @@ def test_folders_of_outputs_make_the_figure_of_their_run(srbench, results, folde
     assert of_folders.read_bytes() == of_run.read_bytes()
 
 
+def test_values_of_folders_are_those_of_the_suite(srbench, folders, tmp_path):
+    from srbench.benchmark.measure import measure_folders
+
+    given = {"bicubic": folders / "bicubic"}, folders / "HR", folders / "LR"
+    measured = measure_folders(*given, names=["psnr"], suite="classic-y").values.of
+    [value] = next(iter(measured.values()))["b"]
+    own = ("--hr", given[1], "--lr", given[2], "--images", "b", "--suite", "classic-y", "--metrics", "psnr")
+    done = srbench("figure", given[0]["bicubic"], *own, "--out", tmp_path / "figure.svg")
+
+    assert done.exit_code == 0, done.output
+    content = (tmp_path / "figure.svg").read_text()
+    assert f">{value:.2f}<" in content
+    assert ">PSNR (Y)<" in content
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--samples", "0"], "'0' is not a whole number of 1 or more"),
+        (["--samples", "first"], "'first' is not a whole number of 1 or more"),
+        (["--labels", "bicubic"], "'bicubic' is not MODEL=TEXT"),
+        (["--labels", "bicubic=A, B"], "'B' is not MODEL=TEXT"),
+        (["--suite", "classic-y"], "--suite goes with --hr"),
+    ],
+)
+def test_wrong_options_are_refused(srbench, reported_run, tmp_path, options, words):
+    done = srbench("figure", reported_run, *options, "--out", tmp_path / "figure.png")
+
+    assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+    assert words in done.output
+
+
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
         (["--images", "c"], 1, "unknown image 'c'"),
+        (["--images", "a", "--labels", "noisy=N"], 2, "the models by LABEL=DIR"),
+        (["--images", "a", "--suite", "classic"], 1, "did you mean classic-y?"),
+        (["--images", "a", "--samples", "2"], 1, "sample 2 is not saved"),
         ([], 2, "name --images"),
         (["--images", "a", "--models", "x"], 2, "name --images"),
         (["--images", "a", "--metrics", "nll"], 1, "needs a model"),
