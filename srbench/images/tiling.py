@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from srbench.images import ImageError
@@ -60,55 +59,16 @@ def upscale_in_tiles(
     """Upscale LR (3, h, w) to (1, 3, s*h, s*w) in overlapping tiles of at most ``tile`` x ``tile`` LR pixels each.
 
     Exact if the model's receptive field extends at most OVERLAP pixels, as for bicubic interpolation. ``progress`` is
-    called after every tile with its fraction of the image.
+    called after every tile with its fraction of the image. Raises ImageError for a result of a wrong size.
     """
-    whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
-    tiles = [(part.grown(OVERLAP, whole), part) for part in whole.tiles(tile)]
-    return _assembled(model, lr[None], model.scale, tiles, progress)
-
-
-def upscale_in_windows(run: Callable[[Tensor], Tensor], lr: Tensor, scale: int, window: tuple[int, int]) -> Tensor:
-    """Upscale LR (3, h, w) to (1, 3, s*h, s*w) by a network with the fixed input size (1, 3, *window).
-
-    Windows overlap by 2 * OVERLAP pixels, or by half of a small window, and each contributes its central part. A
-    smaller image is padded by repeating its last row and column, and the output is cropped.
-    """
-    height, width = lr.shape[-2:]
-    missing = [max(side - available, 0) for side, available in zip(window, (height, width), strict=True)]
-    whole = F.pad(lr[None], (0, missing[1], 0, missing[0]), mode="replicate")
-    rows, columns = (_windows(size, side) for size, side in zip(whole.shape[-2:], window, strict=True))
-    windows = [(Region(*row, *column), Region(*kept, *across)) for row, kept in rows for column, across in columns]
-    return _assembled(run, whole, scale, windows)[..., : height * scale, : width * scale]
-
-
-def _windows(size: int, side: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Start and end of windows of length ``side``, and of their parts that are kept, which cover an axis."""
-    overlap = min(OVERLAP, side // 4)
-    done = 0
-    windows = []
-    while done < size:
-        start = max(min(done - overlap, size - side), 0)
-        end = size if start + side >= size else start + side - overlap
-        windows.append(((start, start + side), (done, end)))
-        done = end
-    return windows
-
-
-def _assembled(
-    run: Callable[[Tensor], Tensor],
-    lr: Tensor,
-    scale: int,
-    windows: Sequence[tuple[Region, Region]],
-    progress: Callable[[float], None] = lambda fraction: None,
-) -> Tensor:
-    """Upscale LR (1, 3, h, w) in windows, each with the part of it that is kept. Raises ImageError for a wrong size."""
-    height, width = lr.shape[-2:]
+    scale, (height, width) = model.scale, lr.shape[-2:]
     whole = Region(0, height, 0, width)
     out: Tensor | None = None
-    for window, kept in windows:
-        tile = crop(lr, window, whole).clone()  # windows overlap, and a model may change its input in place
-        size = [scale * side for side in tile.shape[-2:]]
-        part = run(tile)
+    for kept in whole.tiles(tile):
+        window = kept.grown(OVERLAP, whole)
+        part = crop(lr[None], window, whole).clone()  # windows overlap, and a model may change its input in place
+        size = [scale * side for side in part.shape[-2:]]
+        part = model(part)
         if list(part.shape) != [1, 3, *size]:
             raise ImageError(
                 f"the result for a tile of {size[1] // scale}x{size[0] // scale} has shape {tuple(part.shape)}; it must "

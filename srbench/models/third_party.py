@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 
 from srbench.files.hashes import sha256_file
-from srbench.images.tiling import upscale_in_windows
 from srbench.interfaces import WeightsInfo
 from srbench.models import NCNN, ONNX_RUNTIME, ModelError
 from srbench.weights.files import is_safetensors, load_metadata, require_file, require_finite
@@ -34,7 +33,7 @@ from srbench.words import listed, one_line
 
 ONNX, PARAM = ".onnx", ".param"
 _SIDE = 64
-"""Side of the LR image from which the scale of a network that accepts any size is determined."""
+"""Side of the LR image from which the scale of a network is determined."""
 _LONGEST = 200
 """Largest number of characters that an error message quotes of another library's."""
 _CPU = "CPUExecutionProvider"
@@ -213,20 +212,15 @@ class OnnxModel(OutsideTorch):
         # Those that it could load: an available provider whose libraries are missing is left out without an error.
         provider_used = self.session.get_providers()[0]
         self.environment = {ONNX_RUNTIME: f"{onnxruntime.__version__}, {provider_used}"}
-        self.input, shape = _rgb_input(self.session, path)
+        self.input = _rgb_input(self.session, path)
         self.dtype = torch.float16 if "float16" in self.session.get_inputs()[0].type else torch.float32
-        self.window = tuple(side if isinstance(side, int) else None for side in shape[2:])
-        """Required height and width of LR; None for any."""
-        self.scale = _probed_scale(self._run, path, (self.window[0] or _SIDE, self.window[1] or _SIDE))
+        self.scale = _probed_scale(self._run, path)
         stated = self.session.get_modelmeta().custom_metadata_map
         self.weights = weights_info(path, "an ONNX graph", None, stated.get("license"))
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w); in overlapping windows if the network has a fixed input size."""
-        height, width = (fixed or side for fixed, side in zip(self.window, lr.shape[-2:], strict=True))
-        if (height, width) == tuple(lr.shape[-2:]):
-            return torch.cat([self._run(image[None]) for image in lr])
-        return torch.cat([upscale_in_windows(self._run, image, self.scale, (height, width)) for image in lr])
+        """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w)."""
+        return torch.cat([self._run(image[None]) for image in lr])
 
     def _run(self, lr: Tensor) -> Tensor:
         (output, *_) = self.session.run(None, {self.input: lr.cpu().to(self.dtype).numpy()})
@@ -321,15 +315,19 @@ def weights_info(path: Path, kind: str, parameters: int | None, licence: str | N
     return WeightsInfo(sha256_file(path), licence or not_stated, f"{not_stated}; {kind}", parameters)
 
 
-def _rgb_input(session: Any, path: Path) -> tuple[str, list[int | str | None]]:  # noqa: ANN401
-    """Name and shape of the single input. Raises ModelError unless it accepts RGB images, channels first."""
+def _rgb_input(session: Any, path: Path) -> str:  # noqa: ANN401
+    """Name of the single input. Raises ModelError unless it accepts RGB images of any size, channels first."""
     inputs = session.get_inputs()
     shapes = ", ".join(f"{tensor.name} {tensor.type} {tensor.shape}" for tensor in inputs)
     if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(float16)"):
         raise ModelError(f"{path}: has the inputs {shapes}; export it with a single input (n, 3, h, w) in [0, 1]")
     if isinstance(inputs[0].shape[1], int) and inputs[0].shape[1] != 3:
         raise ModelError(f"{path}: has the input {shapes}; export it for RGB images, channels first: (n, 3, h, w)")
-    return inputs[0].name, inputs[0].shape
+    if any(isinstance(side, int) for side in inputs[0].shape[2:]):
+        raise ModelError(
+            f"{path}: has the input {shapes}; export it for any size, with dynamic_axes of torch.onnx.export"
+        )
+    return str(inputs[0].name)
 
 
 def _in_float32(output: object) -> Tensor:
@@ -341,26 +339,23 @@ def _in_float32(output: object) -> Tensor:
     return output.float()
 
 
-def _probed_scale(
-    network: Callable[[Tensor], Tensor], path: Path, size: tuple[int, int] = (_SIDE, _SIDE), device: str = "cpu"
-) -> int:
+def _probed_scale(network: Callable[[Tensor], Tensor], path: Path, device: str = "cpu") -> int:
     """Determine the scale of a network by running it on a grey image.
 
     Raises ModelError if it fails, does not upscale, or returns another output the second time.
     """
-    height, width = size
     try:
         with torch.no_grad():
-            first, second = (network(torch.full((1, 3, *size), 0.5, device=device)) for _ in range(2))
+            first, second = (network(torch.full((1, 3, _SIDE, _SIDE), 0.5, device=device)) for _ in range(2))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
     except Exception as error:
-        reason = f"fails on LR of {width}x{height} ({shorten(one_line(error), _LONGEST)})"
+        reason = f"fails on LR of {_SIDE}x{_SIDE} ({shorten(one_line(error), _LONGEST)})"
         raise ModelError(f"{path}: {reason}; export it for RGB images") from None
     shape = tuple(first.shape)
-    scale: int = shape[-1] // width if shape else 0
-    if scale < 1 or shape != (1, 3, scale * height, scale * width):
-        raise ModelError(f"{path}: turns (1, 3, {height}, {width}) into {shape}; it has to upscale by a whole number")
+    scale: int = shape[-1] // _SIDE if shape else 0
+    if scale < 1 or shape != (1, 3, scale * _SIDE, scale * _SIDE):
+        raise ModelError(f"{path}: turns (1, 3, {_SIDE}, {_SIDE}) into {shape}; it has to upscale by a whole number")
     if not torch.equal(first, second):
         if first.isnan().any():
             raise ModelError(f"{path}: returns NaN for a grey image; check its weights, or export it in float32")
