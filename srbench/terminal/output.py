@@ -58,7 +58,7 @@ def _parts(table: Table, width: int) -> list[Table]:
 
 def _with_columns(table: Table, columns: Sequence[Column]) -> Table:
     part = copy(table)
-    part.columns = [replace(column, _index=index) for index, column in enumerate(columns)]
+    part.columns = Table(*map(copy, columns)).columns  # which numbers them
     return part
 
 

@@ -80,16 +80,11 @@ def read_training(folder: Path) -> tuple[WeightsMetadata, dict[str, Any]]:
     path = folder / TRAINING
     try:
         saved = json.loads(path.read_text())
-        if "facts" not in saved:
-            return read_metadata(saved["metadata"], path), dict(saved["request"])
+        return read_metadata(saved["metadata"], path), dict(saved["request"])
     except OSError:
         raise WeightsError(f"{folder}: not a training folder; name a folder made by srbench train") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, WeightsError):
-        raise WeightsError(f"{path}: not written by srbench train; name another folder") from None
-    raise WeightsError(
-        f"{folder}: an earlier version of srbench, in which settings had other names, began this training; resume or "
-        "export it with that version, or choose another --out"
-    )
+        raise WeightsError(f"{path}: not written by this version of srbench; name another folder") from None
 
 
 def read_metadata(text: Mapping[str, str], path: Path) -> WeightsMetadata:

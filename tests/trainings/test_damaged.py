@@ -104,5 +104,5 @@ def test_two_trainings_in_one_folder_and_a_folder_of_somebody_else(refused, begu
 def test_a_description_that_is_none(refused, begun):
     for text in ("{", "[]", "{}", '{"metadata": 3}', "[" * 100_000, json.dumps({"metadata": {"model": 3}})):
         (begun / "training.json").write_text(text)
-        refused("train --resume {here}/train", r"training\.json: not written by srbench train")
-        refused(TRAIN, r"training\.json: not written by srbench train")
+        refused("train --resume {here}/train", r"training\.json: not written by this version of srbench")
+        refused(TRAIN, r"training\.json: not written by this version of srbench")
