@@ -8,15 +8,14 @@ memory+out=1280x720         for an output of 1280x720, as tables of lightweight 
 from __future__ import annotations
 
 import copy
-import math
 import re
 import statistics
-import weakref
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -82,12 +81,11 @@ class _Cost(ModelMetric):
 
     def of(self, call: ModelCall) -> float | None:
         """Return the cost of an output; None if it is unknown, as for precomputed results."""
-        cost = math.nan if isinstance(call.model, PrecomputedResults) else self._cost(call)
-        return None if math.isnan(cost) else cost
+        return None if isinstance(call.model, PrecomputedResults) else self._cost(call)
 
     @abstractmethod
-    def _cost(self, call: ModelCall) -> float:
-        """Return the cost of an output of a model that runs; NaN if it is unknown."""
+    def _cost(self, call: ModelCall) -> float | None:
+        """Return the cost of an output of a model that runs; None if it is unknown."""
 
 
 class Parameters(_Cost):
@@ -104,8 +102,9 @@ class Parameters(_Cost):
         protocol="number of learned parameters, as stated by the weights or counted in the networks",
     )
 
-    def _cost(self, call: ModelCall) -> float:
-        return parameters_of(call.model) / 1e6
+    def _cost(self, call: ModelCall) -> float | None:
+        number = parameters_of(call.model)
+        return None if number is None else number / 1e6
 
 
 class _SizedCost(_Cost):
@@ -133,12 +132,14 @@ class MultiplyAdds(_SizedCost):
         "every device",
     )
 
-    def _cost(self, call: ModelCall) -> float:
+    def _cost(self, call: ModelCall) -> float | None:
         if _outside_torch(call):
-            return math.nan
-        with suppress(Exception):  # meta tensors fail if a network reads values or names its device
-            return counted(replace(call, model=_on_meta_device(call.model), device="meta"), self._size) / 1e9
-        return counted(call, self._size) / 1e9
+            return None
+        try:
+            number = counted(replace(call, model=_on_meta_device(call.model), device="meta"), self._size)
+        except Exception:  # meta tensors fail if a network reads values or names its device
+            number = counted(call, self._size)
+        return None if number is None else number / 1e9
 
 
 class Memory(_SizedCost):
@@ -157,9 +158,9 @@ class Memory(_SizedCost):
         "live tensors that torch makes, without memory inside an operation; after up to three warm-ups",
     )
 
-    def _cost(self, call: ModelCall) -> float:
+    def _cost(self, call: ModelCall) -> float | None:
         if _outside_torch(call):
-            return math.nan
+            return None
         _times(call, self._size, _WARM_UPS)  # what a model keeps from its first output is no memory of an output
         lr = _lr_image(call, self._size)
         if call.device.startswith("cuda"):
@@ -168,7 +169,7 @@ class Memory(_SizedCost):
             return usage.allocated_bytes / 1e6
         with LiveTensors() as live:
             _upscale(call, lr)
-        return live.most / 1e6 if live.made else math.nan
+        return live.most / 1e6 if live.most else None
 
 
 class Runtime(_SizedCost):
@@ -197,16 +198,17 @@ class Runtime(_SizedCost):
             torch.set_num_threads(threads)
 
 
-def parameters_of(model: object) -> float:
-    """Return the number of learned parameters; NaN if the model does not state it, 0 if it has no network."""
+def parameters_of(model: object) -> int | None:
+    """Return the number of learned parameters; None if the model does not state it, 0 if it has no network."""
     is_network = isinstance(model, nn.Module) or _states(model)
-    learned: dict[int, float] = {}
+    learned: dict[int, int | None] = {}
     for part in [model] if is_network else _flat(getattr(model, "__dict__", {}).values()):
         if _states(part):
-            learned[id(part)] = math.nan if part.weights.parameters is None else part.weights.parameters
+            learned[id(part)] = part.weights.parameters
         elif isinstance(part, nn.Module):
             learned |= {id(parameter): parameter.numel() for parameter in part.parameters()}
-    return float(sum(learned.values()))
+    numbers = [number for number in learned.values() if number is not None]
+    return sum(numbers) if len(numbers) == len(learned) else None
 
 
 def _states(part: object) -> TypeGuard[Weighted]:
@@ -227,13 +229,13 @@ def _outside_torch(call: ModelCall) -> bool:
     return bool(getattr(getattr(call.model, "network", call.model), "outside_torch", False))
 
 
-def counted(call: ModelCall, size: Size) -> float:
-    """Count the multiply-adds of one output where the model is; NaN if they bypass torch."""
+def counted(call: ModelCall, size: Size) -> float | None:
+    """Count the multiply-adds of one output where the model is; None if they bypass torch."""
     lr = _lr_image(call, size)
     counter = operation_counter()
     with _attention_as_products(), LiveTensors() as live, counter:
         _upscale(call, lr)
-    return counter.get_total_flops() / 2 if live.made else math.nan
+    return counter.get_total_flops() / 2 if live.most else None
 
 
 @contextmanager
@@ -263,31 +265,19 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now, self.most, self.made = 0, 0, False
-        self._storages: set[int] = set()
+        self.most = 0
+        """Bytes at the peak; 0 if no operation made a tensor."""
+        self._made = WeakSet[torch.UntypedStorage]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         result = func(*args, **(kwargs or {}))
-        arguments = (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-        passed = {tensor.untyped_storage()._cdata for tensor in arguments}
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._add(tensor.untyped_storage(), passed)
+        passed, returned = (
+            {leaf.untyped_storage() for leaf in tree_leaves(part) if isinstance(leaf, Tensor)}
+            for part in ((args, kwargs), result)
+        )
+        self._made |= returned - passed  # without views, and without the output arguments of in-place operations
+        self.most = max(self.most, sum(storage.nbytes() for storage in self._made))
         return result
-
-    def _add(self, storage: torch.UntypedStorage, passed: set[int]) -> None:
-        address = storage._cdata
-        if address in self._storages or address in passed:  # a view, or the output argument of an in-place operation
-            return
-        self._storages.add(address)
-        self.made = True
-        self.now += (size := storage.nbytes())
-        self.most = max(self.most, self.now)
-        weakref.finalize(storage, self._remove, address, size)
-
-    def _remove(self, address: int, size: int) -> None:
-        self._storages.discard(address)
-        self.now -= size
 
 
 def _times(call: ModelCall, size: Size, most: int) -> list[float]:

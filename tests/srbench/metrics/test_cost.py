@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -323,7 +322,7 @@ def test_parameters():
     assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
     stated = SimpleNamespace(weights=WeightsInfo("", "", "", 7), network=Network())
     assert parameters_of(stated) == parameters_of(SimpleNamespace(model=stated)) == 7
-    assert math.isnan(parameters_of(SimpleNamespace(weights=WeightsInfo("", "", "", None))))
+    assert parameters_of(SimpleNamespace(weights=WeightsInfo("", "", "", None))) is None
 
 
 def test_costs_of_what_torch_does_not_compute_are_unknown():
