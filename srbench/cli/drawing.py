@@ -64,7 +64,7 @@ def _label(text: str) -> tuple[str, str]:
         "srbench figure runs/mine",
         "srbench figure runs/mine --images 0801,0802 --crop 0801=120,64,80",
         "srbench figure runs/mine --models bicubic,srflow --width 3.25 --rows 2",
-        "srbench figure runs/mine --labels 'srflow=SRFlow (ours)' --samples all --maps --out figure.svg",
+        "srbench figure runs/mine --labels srflow=SRFlow --samples all --maps",
         "srbench figure mine=out/mine theirs=out/theirs --hr HR --images 0801",
     )
 )

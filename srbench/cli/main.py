@@ -36,7 +36,7 @@ SECTIONS = {
         "figure": ("drawing:figure", "Make a figure for a paper."),
         "compare": ("reporting:compare", "Compare two models or two runs, image by image."),
         "view": ("reporting:view", "Open the report of a run, or of a folder of runs, in a browser."),
-        "vote": ("voting:vote", "Ask people which outputs they prefer, in a browser."),
+        "vote": ("voting:vote", "Ask people which outputs they prefer."),
         "list": ("listing:list_command", "List models, metrics, datasets, suites, or your runs."),
         "show": ("listing:show_command", "Describe a model, metric, dataset or suite, or a run."),
     },

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("run", type=options.PATH)
-@click.argument("files", metavar="[VOTES]...", nargs=-1, type=options.PATH)
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=options.PATH)
 @options.models(
     shell_complete=completion.ROWS,
     help="Models or rows of the table to vote on, such as esrgan,srflow-t0.8. [default: all]",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--votes", default=60, type=options.COUNT, metavar="N", help="Questions per rater.")
 @options.folder("--out", help="Folder of the page. [default: RUN/vote]")
-@click.option("--add", is_flag=True, help="Add the files VOTES, which raters have saved, to the votes of the run.")
+@click.option("--add", is_flag=True, help="Add the FILEs that raters have saved to the votes of the run.")
 @click.option("--tally", is_flag=True, help="Print the result of the votes so far.")
 def vote(
     run: Path,
@@ -55,7 +55,7 @@ def vote(
     open it in a browser, and save their votes as a file.
     """
     if add != bool(files):
-        raise click.UsageError("--add takes the files that raters have saved: srbench vote RUN --add VOTES...")
+        raise click.UsageError("--add takes the files that raters have saved: srbench vote RUN --add FILE...")
     if tally:
         _show_tally(run)
         return
