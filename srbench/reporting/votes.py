@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from srbench.interfaces import SRBenchError
-from srbench.pages import markdown
 from srbench.reporting.results import Results
+from srbench.reporting.sections import Section
 from srbench.voting.records import read_votes
 from srbench.voting.tally import tally
 from srbench.voting.words import CAPTION, agreement_table, remarks, sentence, strength_table
 
 
-@dataclass(frozen=True)
-class VoteSection:
-    """The section of a report on the votes of its run."""
-
-    sentence: str
-    caption: str
-    tables: tuple[list[list[str]], ...]
-    """Strengths of models, and agreement of metrics: rows of text, the header first."""
-    remarks: list[str]
-
-    @property
-    def markdown_tables(self) -> list[str]:
-        """The tables in Markdown."""
-        return [
-            markdown.table(rows[0], [[markdown.escape(row[0]), *row[1:]] for row in rows[1:]]) for rows in self.tables
-        ]
-
-
-def vote_section(results: Results) -> tuple[VoteSection | None, list[str]]:
+def vote_section(results: Results) -> tuple[Section | None, list[str]]:
     """Return the section on the votes of a report's single run, and notes on votes that cannot be shown.
 
     The section is None without votes, and in a report of several runs.
@@ -45,4 +25,5 @@ def vote_section(results: Results) -> tuple[VoteSection | None, list[str]]:
     except SRBenchError as error:
         return None, [f"Votes are not shown: {error}"]
     tables = strength_table(result), agreement_table(result)
-    return VoteSection(sentence(result), CAPTION, tables, remarks(result)), []
+    said = remarks(result)
+    return Section("votes", "Votes", CAPTION, tables=tables, remarks=said, summary=[sentence(result)]), []

@@ -55,8 +55,6 @@ def page(
     results: Results,
     table: Table,
     draft: Draft,
-    plots: Sequence[Plot],
-    plots_of_samples: Sequence[Plot],
     facts: Mapping[str, object],
     choices: Choices,
     copies: Mapping[str, str],
@@ -69,6 +67,13 @@ def page(
     models differ most.
     """
     embedded = choices.single_file
+
+    def source(plot: Plot) -> str:
+        """Return the address of the file of a plot, or the file itself as a ``data:`` address."""
+        file = f"{FOLDER}/{plot.file}"
+        svg = base64.b64encode(draft.read(file)).decode() if embedded else ""
+        return f"data:image/svg+xml;base64,{svg}" if embedded else quote(file)
+
     rows = _rows(results)
     files = {name: kept_files(results, name, lines) for name, lines in rows.items()}
     kept = {name: by_column for name, by_column in files.items() if by_column}
@@ -105,8 +110,7 @@ def page(
         "by_group": metrics,
         "groups": [(name, len(list(group))) for name, group in groupby(metric.group for metric in metrics)],
         "others": [name for name in FILES if not embedded and name in draft],
-        "plots": _with_sources(plots, draft, embedded=embedded),
-        "plots_of_samples": _with_sources(plots_of_samples, draft, embedded=embedded),
+        "source": source,
     }
     if not embedded:
         return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
@@ -155,14 +159,3 @@ def _sentences(carried: Carried, kept: int) -> str:
             "in the run folder."
         )
     return " ".join(sentences)
-
-
-def _with_sources(plots: Sequence[Plot], draft: Draft, *, embedded: bool) -> list[tuple[Plot, str]]:
-    """Return plots with the addresses of their files, or with the files themselves as ``data:`` addresses."""
-    files = [f"{FOLDER}/{plot.file}" for plot in plots]
-    sources = [_svg(draft.read(file)) if embedded else quote(file) for file in files]
-    return [*zip(plots, sources, strict=True)]
-
-
-def _svg(content: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
