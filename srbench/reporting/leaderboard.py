@@ -10,7 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from srbench.reporting.latex import latex_tables
 from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
-from srbench.reporting.report import FORMATS, Report, require_formats
+from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
     Results,
@@ -39,7 +39,7 @@ from srbench.reporting.table import Block, Line, Tables, table_of_runs
 from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
-from srbench.run_folder.location import is_begun, runs_below
+from srbench.run_folder.location import is_begun, is_folder_of_runs, runs_below
 from srbench.run_folder.protocol import protocol_line, tasks
 from srbench.run_folder.records import digest
 from srbench.run_folder.values import is_missing
@@ -177,14 +177,22 @@ def write_leaderboard(
     return Report(files, board.protocols, remarks, protocols, folders[0] if out is None else None, board.damaged)
 
 
-def renew_leaderboard(folder: Path, progress: Progress = silent) -> None:
-    """Write the report of a folder of runs again, with its previous choices. Raises as ``write_leaderboard`` does."""
-    listing = read_listing(folder / FOLDER)
-    if listing is None:
-        write_leaderboard([folder], progress=progress)
-        return
-    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    write_leaderboard([folder], formats, progress=progress, choices=listing.choices)
+def renew(path: Path, progress: Progress = silent) -> None:
+    """Write the report of a run, unless it is up to date, or of a folder of runs again, with its previous choices.
+
+    Raises as ``write_report`` or ``write_leaderboard`` does.
+    """
+    listing = read_listing(path / FOLDER)
+    formats = [name for name, file in FORMATS.items() if listing is None or name == "html" or file in listing.files]
+    choices = _DEFAULT if listing is None else listing.choices
+    if is_folder_of_runs(path):
+        write_leaderboard([path], formats, progress=progress, choices=choices)
+    elif (
+        listing is None
+        or not (path / FOLDER / FORMATS["html"]).is_file()
+        or (listing.records, listing.images) != (records_of(path), images_of(read_results([path])))
+    ):
+        write_report([path], formats, progress=progress, **asdict(choices))
 
 
 def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict[str, str]:

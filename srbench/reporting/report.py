@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -172,19 +172,6 @@ def images_of(results: Results) -> str:
     """Return a digest of which saved images exist and match their records: only these are shown."""
     pairs = [results.pair(name) is not None for name in results.images]
     return digest("images", pairs, [len(results.outputs(row)) for row in results.measurements])
-
-
-def renew_report(run: Path, progress: Progress = silent) -> None:
-    """Write the report of a run again, with its previous choices, unless it is up to date."""
-    listing = read_listing(run / FOLDER)
-    if listing is None:
-        write_report([run], progress=progress)
-        return
-    is_there = (run / FOLDER / FORMATS["html"]).is_file()
-    if is_there and (listing.records, listing.images) == (records_of(run), images_of(read_results([run]))):
-        return
-    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    write_report([run], formats, progress=progress, **asdict(listing.choices))
 
 
 def _make_report(
