@@ -120,10 +120,10 @@ def latex_tables(stacks: Iterable[tuple[Tables[Block], str]], *, intervals: bool
 
 def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, letters: bool) -> dict[str, object]:
     """Return the values of a table for ``table.tex.jinja``."""
-    lines = [(block, line) for block in stack.blocks for line in block.table.models]
-    last = ["$n$"] if len({line.n for _, line in lines}) > 1 else []
+    lines = [*stack.rows()]
+    last = ["$n$"] if len({line.n for _, line, _ in lines}) > 1 else []
     places = ["dataset", "scale"] if stack.title else []
-    columns = zip(*(stack.cells(block, line) for block, line in lines), strict=True)
+    columns = [*zip(*(cells for *_, cells in lines), strict=True)]
     used = [{letter for cell in column for letter in cell.beaten} if letters else set() for column in columns]
     blocks = []
     for block in stack.blocks:
@@ -143,7 +143,8 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
         over += f", and over {' or '.join(map(str, samples))} samples of each{'' if units == 'images' else ' image'}"
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
-    marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
+    has_best = any(cell.is_best for column in columns for cell in column)
+    marks = [*([BEST] if has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
     beneath = (
@@ -218,12 +219,12 @@ def display_name(line: Line) -> str:
 
 def _width(stack: Tables[Block], used: Sequence[set[str]], *, intervals: bool) -> float:
     """Estimate the width of a table in points; intervals and superscripts are set at font size 7."""
-    lines = [(block, line) for block in stack.blocks for line in block.table.models]
-    texts = zip(*((*block.place, line.label) for block, line in lines), strict=True)
+    rows = [*stack.rows()]
+    texts = zip(*((*block.place, line.label) for block, line, _ in rows), strict=True)
     names = [max(map(len, column)) * LETTER for column in texts]
     columns = [*names, 2 * LETTER, *([LETTER] if any(used) else [])]
-    rows = [stack.cells(block, line) for block, line in lines]
-    for metric, letters, cells in zip(stack.columns, used, zip(*rows, strict=True), strict=True):
+    cells_of = zip(*(cells for *_, cells in rows), strict=True)
+    for metric, letters, cells in zip(stack.columns, used, cells_of, strict=True):
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
         width = column_width(metric, (cell.text for cell in cells)) + 0.88 * len(together(sorted(letters))) * LETTER
         columns.append(max(width, 0.88 * beneath * LETTER))

@@ -17,8 +17,6 @@ from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import located
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
-from srbench.reporting.figures.error_maps import MapKind, kinds_of
-from srbench.reporting.table import Column, column_of, distinct
 from srbench.run_folder.folder import IsKept, RunFolder, edited_records, is_kept
 from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Invocation, Protocol, Setting
@@ -26,6 +24,7 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.values import Values, agree, is_missing, mean
 from srbench.run_folder.verified import Verdict, read_verified
 
+Column = tuple[str, str, int]
 _Place = tuple[str, str, tuple[str, ...]]
 """Metric, subject and, of a value of many images, all images of the setting, sorted."""
 _PROTOCOL = {
@@ -171,11 +170,6 @@ class Results:
             for facts in (invocation.hardware for run in self.runs for invocation in run.invocations)
         }
         return sorted(filter(None, named))
-
-    @property
-    def map_kinds(self) -> list[MapKind]:
-        """Kinds of maps in a report."""
-        return kinds_of(self.manifest.of_images, has_hr=self.has_hr)
 
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
@@ -355,6 +349,21 @@ def columns_of(runs: Sequence[Run]) -> dict[Column, MetricInfo]:
         column: replace(metric, name=name if counts[name] == 1 else " ".join(map(str, column)))
         for column, metric, name in zip(columns, distinct(list(columns.values())), names, strict=True)
     }
+
+
+def column_of(metric: MetricInfo) -> Column:
+    """Return what the metrics of two runs, or of two tables, must agree in to share a column."""
+    return metric.name, metric.signature, metric.direction
+
+
+def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
+    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
+    titled = []
+    for metric in metrics:
+        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
+        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
+        titled.append(replace(metric, title=" ".join([metric.title, *own])))
+    return titled
 
 
 def _with_names(run: Run, columns: Mapping[Column, MetricInfo]) -> Run:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
@@ -18,20 +18,10 @@ from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
+from srbench.reporting.results import Results, column_of, distinct
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined
-
-if TYPE_CHECKING:
-    from srbench.reporting.results import Results
-
-
-Column = tuple[str, str, int]
-
-
-def column_of(metric: MetricInfo) -> Column:
-    """Return what the metrics of two runs, or of two tables, must agree in to share a column."""
-    return metric.name, metric.signature, metric.direction
 
 
 @dataclass(frozen=True)
@@ -88,6 +78,15 @@ class Line:
         """Model and temperature, such as ``srflow τ=0.8``."""
         return self.setting.label
 
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Means and ends of their intervals, in full precision: ``psnr``, ``psnr_low``, ``psnr_high`` and so on."""
+        return {
+            f"{name}{end}": number
+            for name, cell in self.cells.items()
+            for end, number in (("", cell.mean), ("_low", cell.low), ("_high", cell.high))
+        }
+
     @property
     def joint_label(self) -> str:
         """Label of the training for a checkpoint, else of the model."""
@@ -121,6 +120,11 @@ class Table:
         """All other lines, model by model, shown below."""
         labels = list(dict.fromkeys(line.setting.model for line in self.lines))
         return sorted((line for line in self.lines if line.is_variant), key=lambda line: labels.index(line.family))
+
+    @property
+    def shown(self) -> list[Line]:
+        """All lines in the order of tables in which variants follow their models."""
+        return [*self.models, *self.variants]
 
     @property
     def unit(self) -> str:
@@ -189,12 +193,11 @@ class Tables(Generic[BlockT_co]):
         names = {column_of(metric): metric.name for metric in block.table.columns}
         return [line.cells[names[column]] if column in names else NO_CELL for column in map(column_of, self.columns)]
 
-    @property
-    def has_best(self) -> bool:
-        """True if the line of a model has a cell in bold."""
-        return any(
-            cell.is_best for block in self.blocks for line in block.table.models for cell in self.cells(block, line)
-        )
+    def rows(self, part: Literal["models", "variants"] = "models") -> Iterator[tuple[BlockT_co, Line, list[Cell]]]:
+        """Yield the lines of the models, or of the variants, of all blocks, with their cells."""
+        for block in self.blocks:
+            for line in block.table.models if part == "models" else block.table.variants:
+                yield block, line, self.cells(block, line)
 
 
 def as_tables(tables: Table | Tables[Block]) -> Tables[Block]:
@@ -319,16 +322,6 @@ def informative(
     return [metric for metric in metrics if metric not in dropped], (
         f"{titles} {is_zero} 0 everywhere, as no model draws samples that differ."
     )
-
-
-def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
-    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
-    titled = []
-    for metric in metrics:
-        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
-        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
-        titled.append(replace(metric, title=" ".join([metric.title, *own])))
-    return titled
 
 
 def single_values(metrics: Iterable[MetricInfo]) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
-from srbench.reporting.figures.error_maps import map_file
+from srbench.reporting.figures.error_maps import kinds_of, map_file
 from srbench.reporting.files import Draft
 from srbench.reporting.page.images import LR, Column, exact
 from srbench.reporting.results import Results
@@ -92,7 +92,7 @@ def _maps(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the addresses of maps by kind and column; only the column of a model's first sample has maps."""
     maps = {}
-    for kind in results.map_kinds:
+    for kind in kinds_of(results):
         addresses = []
         for column in columns:
             shown: list[str | None] = [None] * len(names)

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from srbench.interfaces import GROUPS
 from srbench.pages.fragments import in_script
+from srbench.reporting.figures.error_maps import kinds_of
 from srbench.reporting.figures.plots import FOLDER, Plot
 from srbench.reporting.files import Choices, Draft
 from srbench.reporting.page.contents import image_contents
@@ -80,7 +81,6 @@ def page(
     lines, leading = leaders(results, table)
     opening = opening_of(results, leading)
     columns = columns_of(results, files)
-    kinds = results.map_kinds
     of_images = [metric for metric in table.columns if metric.is_of_images]
     contents = {
         "scale": results.protocol.scale,
@@ -91,7 +91,10 @@ def page(
         "settings": [setting.label for setting in results.settings],
         "competing": [index for index, line in enumerate(table.lines) if not line.is_variant],
         "projected": [index for index, line in enumerate(table.lines) if line.is_projected],
-        "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
+        "maps": [
+            {"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper}
+            for kind in kinds_of(results)
+        ],
         "columns": [asdict(column) for column in columns],
         "images": image_contents(results, of_images, files, columns, rows, None if embedded else draft),
     }
