@@ -144,7 +144,7 @@ def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried)
     files = dict(zip(columns, contents["images"]["files"], strict=True))
     for place, name in enumerate(contents["images"]["names"]):
         for column, address in carried.addresses.get(name, {}).items():
-            files[column]["others"][place] = address
+            files[column][place] = address
     if contents["opening"] and contents["opening"]["image"] not in carried.addresses:
         contents["opening"] = None
 
