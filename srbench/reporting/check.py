@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,7 +54,10 @@ def report_findings(path: Path) -> list[ReportFinding]:
         return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
     added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
     differing = [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
-    differing += _differing(folder, texts)
+    for name, made in texts.items():
+        file = folder / name
+        if file.is_file() and (difference := _difference(file.read_bytes().decode(errors="replace"), made)):
+            differing.append(ReportFinding("differs", f"{FOLDER}/{name}", difference))
     if reason and differing:
         return [*findings, ReportFinding("not compared", FOLDER, f"was written {reason}")]
     return [*findings, *differing]
@@ -87,14 +89,6 @@ def _made_again(path: Path, listing: Listing) -> tuple[str, dict[str, str]]:
         code = code_of_report("srbench.reporting.report")
     other = "by another version of srbench or of a library, whose texts differ; run srbench report"
     return "" if listing.code == code else other, texts
-
-
-def _differing(folder: Path, texts: dict[str, str]) -> Iterator[ReportFinding]:
-    """Yield the texts of a report that differ from those made again."""
-    for name, made in texts.items():
-        file = folder / name
-        if file.is_file() and (difference := _difference(file.read_bytes().decode(errors="replace"), made)):
-            yield ReportFinding("differs", f"{FOLDER}/{name}", difference)
 
 
 def _difference(shown: str, made: str) -> str:

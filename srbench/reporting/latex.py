@@ -172,7 +172,7 @@ def _lines(
 
     ``used`` are the letters in every column.
     """
-    means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
+    means = [rf"\textbf{{{escape(cell.text)}}}" if cell.is_best else escape(cell.text) for cell in cells]
     means = [mean + _superscript(cell, column) for mean, cell, column in zip(means, cells, used, strict=True)]
     yield row([*names, *means, *count])
     if intervals:
@@ -188,17 +188,6 @@ def _superscript(cell: Cell, used: set[str]) -> str:
     texts = (together(letters) for letters in (shown, sorted(used - {*shown})))
     shown_text, space = (rf"\textsuperscript{{{text}}}" if text else "" for text in texts)
     return shown_text + (rf"\hphantom{{{space}}}" if space else "")
-
-
-def bold(text: str, *, is_best: bool) -> str:
-    """Format a cell, bold if it is among the best."""
-    return rf"\textbf{{{text}}}" if is_best else text
-
-
-def column_width(metric: MetricInfo, texts: Iterable[str]) -> float:
-    """Estimate the width of a column in points, from its header and its cells."""
-    *words, last = metric.title.split()
-    return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
 
 def title(metric: MetricInfo) -> str:
@@ -226,8 +215,9 @@ def _width(stack: Tables[Block], used: Sequence[set[str]], *, intervals: bool) -
     cells_of = zip(*(cells for *_, cells in rows), strict=True)
     for metric, letters, cells in zip(stack.columns, used, cells_of, strict=True):
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
-        width = column_width(metric, (cell.text for cell in cells)) + 0.88 * len(together(sorted(letters))) * LETTER
-        columns.append(max(width, 0.88 * beneath * LETTER))
+        *words, last = metric.title.split()  # one word per line
+        widest = max(map(len, [*words, f"{last} ↑", *(cell.text for cell in cells)]))
+        columns.append(max(widest + 0.88 * len(together(sorted(letters))), 0.88 * beneath) * LETTER)
     return sum(columns) + 6 * (len(columns) - 1)
 
 

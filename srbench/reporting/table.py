@@ -238,7 +238,8 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
         for metric in metrics
     }
     beaten = {metric.name: best[metric.name].beaten for metric in metrics}
-    letters = _letters(sorted(families.models))
+    names = ascii_lowercase if len(families.models) <= len(ascii_lowercase) else map(str, count(1))
+    letters = dict(zip(sorted(families.models), names, strict=False))
     unit = _unit(metrics, values)
     lines = []
     for row, setting in enumerate(settings):
@@ -281,12 +282,6 @@ def _unit(metrics: Sequence[MetricInfo], values: Values) -> str:
     return kinds.pop() if len(kinds) == 1 else values.unit
 
 
-def _letters(rows: Sequence[int]) -> dict[int, str]:
-    """Return the letters of some rows, a to z; numbers if there are too few letters."""
-    names = ascii_lowercase if len(rows) <= len(ascii_lowercase) else map(str, count(1))
-    return dict(zip(rows, names, strict=False))
-
-
 def _of_table(model: ModelInfo) -> Checkpoint | None:
     """Return the place of a checkpoint, with the name of the run after that of the training if the label has one."""
     if model.checkpoint is None or not (run := run_of(model.label)):
@@ -295,16 +290,15 @@ def _of_table(model: ModelInfo) -> Checkpoint | None:
 
 
 def table_of_runs(results: Results) -> Table:
-    """Compute the table of one run, or of several runs in one table."""
+    """Compute the table of one run, or of several runs in one table.
+
+    Its ``left_out`` also names the columns of the suite that need several samples per image or a larger scale.
+    """
     table = table_of(results.values, results.manifest.metrics, results.models)
-    return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_permitted(results)])))
-
-
-def _not_permitted(results: Results) -> str:
-    """Name the columns of the suite that need several samples per image or a larger scale; empty if there are none."""
     requests = [invocation.request for run in results.runs for invocation in run.invocations]
     by_suite = any(request is None or request.metrics is None for request in requests)
-    return left_out(results.protocol.columns, results.protocol.lacking) if by_suite else ""
+    not_permitted = left_out(results.protocol.columns, results.protocol.lacking) if by_suite else ""
+    return replace(table, left_out=" ".join(filter(None, [table.left_out, not_permitted])))
 
 
 def informative(
