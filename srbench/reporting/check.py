@@ -11,7 +11,7 @@ from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import FORMATS, TEXTS, images_of, texts_again
+from srbench.reporting.report import FORMATS, TEXTS, images_of, remade_texts
 from srbench.reporting.results import read_results
 from srbench.reporting.small import small_text
 from srbench.run_folder.location import is_folder_of_runs
@@ -83,7 +83,7 @@ def _made_again(path: Path, listing: Listing) -> tuple[str, dict[str, str]]:
             return "before the last records; run srbench report", {}
         if listing.images != images_of(results):
             return "with images that are missing now, or without images that are here; its texts were not compared", {}
-        texts = texts_again(results, listing)
+        texts = remade_texts(results, listing)
         if not listing.code:
             texts[FORMATS["md"]] = small_text(texts[FORMATS["md"]])
         code = code_of_report("srbench.reporting.report")

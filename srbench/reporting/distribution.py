@@ -63,6 +63,6 @@ def sentences_on_spread(samplers: Sequence[Sampler], values: Values) -> Iterator
         for sampler in samplers
     }
     yield from spread_sentences(calibrations(rows, values), values.unit)
-    if fewer := sorted({(sampler.n, sampler.drawn) for sampler in samplers if sampler.n < sampler.drawn}):
-        counts = joined([f"the first {n} of {drawn}" for n, drawn in fewer])
+    if fewer := sorted({(sampler.n, sampler.measured) for sampler in samplers if sampler.n < sampler.measured}):
+        counts = joined([f"the first {n} of {measured}" for n, measured in fewer])
         yield f"Spread/skill, rank histograms and curves are of the saved samples of an image, {counts}."

@@ -28,10 +28,10 @@ from srbench.reporting.results import (
     Results,
     Run,
     by_setting,
-    columns_of,
     difference,
     read_results,
     read_run,
+    united_metrics,
     verdict_on,
 )
 from srbench.reporting.summary import summary
@@ -303,7 +303,7 @@ def read_leaderboard(folders: Sequence[Path], progress: Progress = silent) -> Le
         images = set().union(*(run.pixels for run in group))
         whole = []
         for run in group:
-            kept, partial = _whole(run, len(images))
+            kept, partial = _on_all_images(run, len(images))
             left_out += [
                 f"{run.name}, {label}: not measured on all of {number_of(len(images), 'image')}" for label in partial
             ]
@@ -345,7 +345,7 @@ def _groups(runs: Iterable[Run]) -> list[list[Run]]:
     return groups
 
 
-def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
+def _on_all_images(run: Run, images: int) -> tuple[Run, list[str]]:
     """Return a run with what was measured on all images, and the labels of the models that were not.
 
     Costs are left out, too: they depend on the machine.
@@ -377,7 +377,7 @@ def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:
     of_suite: dict[str, list[Run]] = defaultdict(list)
     for group in groups:
         of_suite[group[0].protocol.suite] += group
-    columns = {suite: columns_of(runs) for suite, runs in of_suite.items()}
+    columns = {suite: united_metrics(runs) for suite, runs in of_suite.items()}
     blocks = []
     for group, dataset in zip(groups, _datasets(groups), strict=True):
         results = Results(group, columns[group[0].protocol.suite])

@@ -42,7 +42,7 @@ from srbench.words import listed, unknown
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
 """File to open, by format."""
 TEXTS = (".md", ".html", ".tex", ".csv")
-"""Endings of the files that ``texts_again`` makes."""
+"""Endings of the files that ``remade_texts`` makes."""
 MOST_LABELS = 9
 """Largest number of models that a title lists."""
 
@@ -152,7 +152,7 @@ def require_formats(formats: Sequence[str]) -> None:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {choices}")
 
 
-def texts_again(results: Results, listing: Listing) -> dict[str, str]:
+def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
     Plots are drawn again and discarded; images of the report are reused, but not the numbers of samples, which texts

@@ -18,7 +18,7 @@ from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
-from srbench.reporting.results import Results, column_of, distinct
+from srbench.reporting.results import Results, distinct, metric_key
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined
@@ -185,13 +185,13 @@ class Tables(Generic[BlockT_co]):
     @cached_property
     def columns(self) -> list[MetricInfo]:
         """Columns of all blocks; those that permit no test are last."""
-        metrics = {column_of(metric): metric for block in self.blocks for metric in block.table.columns}
+        metrics = {metric_key(metric): metric for block in self.blocks for metric in block.table.columns}
         return sorted(distinct(list(metrics.values())), key=lambda metric: not metric.permits_test)
 
     def cells(self, block: Block, line: Line) -> list[Cell]:
         """Return the cells of a line in the order of the columns; a dash for a column that the block lacks."""
-        names = {column_of(metric): metric.name for metric in block.table.columns}
-        return [line.cells[names[column]] if column in names else NO_CELL for column in map(column_of, self.columns)]
+        names = {metric_key(metric): metric.name for metric in block.table.columns}
+        return [line.cells[names[column]] if column in names else NO_CELL for column in map(metric_key, self.columns)]
 
     def rows(self, part: Literal["models", "variants"] = "models") -> Iterator[tuple[BlockT_co, Line, list[Cell]]]:
         """Yield the lines of the models, or of the variants, of all blocks, with their cells."""

@@ -22,7 +22,7 @@ from srbench.reporting.figures.error_maps import kinds_of
 from srbench.reporting.figures.plots import FOLDER, Plot
 from srbench.reporting.files import Choices, Draft
 from srbench.reporting.page.contents import image_contents
-from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
+from srbench.reporting.page.images import MAILABLE, Column, Embedded, columns_of, embed, kept_files
 from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.results import Results
@@ -116,13 +116,13 @@ def page(
         "source": source,
     }
     if not embedded:
-        return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
-    shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)
+        return rendered("report.html.jinja", shown=len(kept), limits="", contents=_json(contents), **facts)
+    shell = rendered("report.html.jinja", shown=0, limits="", contents=_json(contents), **facts)
     order = list(dict.fromkeys([*leading, *kept]))
-    carried = carry({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
-    _fill(contents, columns, carried)
-    text, shown = _sentences(carried, len(kept)), len(carried.addresses)
-    return rendered("report.html.jinja", shown=shown, carried=text, contents=_json(contents), **facts)
+    images = embed({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
+    _fill(contents, columns, images)
+    text, shown = _sentences(images, len(kept)), len(images.addresses)
+    return rendered("report.html.jinja", shown=shown, limits=text, contents=_json(contents), **facts)
 
 
 def _json(value: object) -> Markup:
@@ -138,27 +138,27 @@ def _rows(results: Results) -> dict[str, dict[int, Measurement]]:
     return {name: by_line for name, by_line in rows.items() if by_line}
 
 
-def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried) -> None:
+def _fill(contents: dict[str, Any], columns: Sequence[Column], images: Embedded) -> None:
     """Insert embedded images into the contents of a page; drop the first view if its image is not embedded."""
-    contents["compressed"] = carried.quality is not None
+    contents["compressed"] = images.quality is not None
     files = dict(zip(columns, contents["images"]["files"], strict=True))
     for place, name in enumerate(contents["images"]["names"]):
-        for column, address in carried.addresses.get(name, {}).items():
+        for column, address in images.addresses.get(name, {}).items():
             files[column][place] = address
-    if contents["opening"] and contents["opening"]["image"] not in carried.addresses:
+    if contents["opening"] and contents["opening"]["image"] not in images.addresses:
         contents["opening"] = None
 
 
-def _sentences(carried: Carried, kept: int) -> str:
+def _sentences(images: Embedded, kept: int) -> str:
     """Return sentences on the limits of embedded images."""
     sentences = []
-    if len(carried.addresses) < kept:
-        sentences.append(f"This file includes {len(carried.addresses)} of {kept} images, and the values of all.")
-    if not carried.all_samples:
+    if len(images.addresses) < kept:
+        sentences.append(f"This file includes {len(images.addresses)} of {kept} images, and the values of all.")
+    if not images.all_samples:
         sentences.append("Of models that sample, it includes only the first sample.")
-    if carried.quality is not None:
+    if images.quality is not None:
         sentences.append(
-            f"Images are compressed here (WebP, quality {carried.quality}); values were measured on the lossless images "
+            f"Images are compressed here (WebP, quality {images.quality}); values were measured on the lossless images "
             "in the run folder."
         )
     return " ".join(sentences)
