@@ -11,7 +11,7 @@ from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import FORMATS, TEXTS, images_of, remade_texts
+from srbench.reporting.report import FORMATS, images_of, remade_texts
 from srbench.reporting.results import read_results
 from srbench.reporting.small import small_text
 from srbench.run_folder.location import is_folder_of_runs
@@ -52,7 +52,7 @@ def report_findings(path: Path) -> list[ReportFinding]:
         reason, texts = _made_again(path, listing)
     except SRBenchError as error:
         return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
-    added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
+    added = [name for name in listing.files if Path(name).suffix[1:] in FORMATS and name not in texts]
     differing = [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
     for name, made in texts.items():
         file = folder / name

@@ -169,7 +169,7 @@ def write_leaderboard(
         draft.listing.records, draft.listing.code = board.made_from, code_of_report(__name__)
         draft.listing.choices = choices
         for name, text in leaderboard_texts(board, place, choices).items():
-            if name in {FORMATS[kind] for kind in formats} or (name == PAIRS_FILE and "csv" in formats):
+            if Path(name).suffix[1:] in formats:
                 draft.write(name, text.encode())
     files = [place / file for kind, file in FORMATS.items() if kind in formats]
     remarks = [f"left out: {text}" for text in board.left_out]

@@ -40,9 +40,7 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import listed, unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
-"""File to open, by format."""
-TEXTS = (".md", ".html", ".tex", ".csv")
-"""Endings of the files that ``remade_texts`` makes."""
+"""File to open, by format, which is also its ending."""
 MOST_LABELS = 9
 """Largest number of models that a title lists."""
 
@@ -165,7 +163,7 @@ def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), replace(listing, keys=keys))
         _make_report(results, _facts(results), draft, listing.choices, formats, baseline)
-        return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
+        return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix[1:] in FORMATS}
 
 
 def images_of(results: Results) -> str:
@@ -198,37 +196,29 @@ def _make_report(
         draw_plots(samples.plots if samples else [], draft)
         sections = [facts["votes"], samples, Section("plots", "Plots", plots=plots) if plots else None]
         facts["sections"] = [section for section in sections if section]
-    texts = {}
-    latex = latex_table(
-        table,
-        results.manifest,
-        intervals=choices.intervals,
-        letters=choices.pairs,
-        caption=choices.caption,
-        label=choices.label,
-    )
+    tables = _tables(table, letters=choices.pairs)
+    if "md" in formats:
+        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
+        embedded = evenly(shown, EMBEDDED)
+        check = CHECKED if shown else CHECKED_ANEW
+        text = rendered("report.md.jinja", **facts, **tables, illustrated=shown, check=check, embedded=embedded)
+        draft.write("report.md", f"{text}\n".encode())
+    intervals, caption, label = choices.intervals, choices.caption, choices.label
     protocol = results.protocol
-    csv = {
+    texts = {
+        "table.tex": latex_table(
+            table, results.manifest, intervals=intervals, letters=choices.pairs, caption=caption, label=label
+        ),
         "table.csv": table_csv(table, protocol.suite, protocol),
         "rows.csv": rows_csv(table.values, results.metrics, protocol.suite),
     }
     if choices.pairs:
-        csv[PAIRS_FILE] = pairs_csv(table)
-    if "md" in formats:
-        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
-        embedded = evenly(shown, EMBEDDED)
-        tables = _tables(table, letters=choices.pairs)
-        check = CHECKED if shown else CHECKED_ANEW
-        text = rendered("report.md.jinja", **facts, **tables, illustrated=shown, check=check, embedded=embedded)
-        texts["report.md"] = f"{text}\n"
-    if "tex" in formats:
-        texts["table.tex"] = latex
-    if "csv" in formats:
-        texts |= csv
+        texts[PAIRS_FILE] = pairs_csv(table)
     for name, text in texts.items():
-        draft.write(name, text.encode())
+        if Path(name).suffix[1:] in formats:
+            draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        copies = {"LaTeX": latex, "Markdown": markdown_table(table, letters=choices.pairs), "CSV": csv["table.csv"]}
+        copies = {"LaTeX": texts["table.tex"], "Markdown": tables["score_table"], "CSV": texts["table.csv"]}
         text = page(results, table, draft, facts, choices, copies)
         draft.write("report.html", text.encode())
 

@@ -27,11 +27,8 @@ from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.results import Results
 from srbench.reporting.table import Table
-from srbench.reporting.text import PAIRS_FILE
 from srbench.run_folder.measurements import Measurement
 
-FILES = ("report.md", "table.tex", "table.csv", "rows.csv", PAIRS_FILE)
-"""Other files of a report, to which the page links."""
 _SLACK = 2_000
 """Bytes reserved for the sentences on embedded images."""
 
@@ -112,7 +109,7 @@ def page(
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(group))) for name, group in groupby(metric.group for metric in metrics)],
-        "others": [name for name in FILES if not embedded and name in draft],
+        "others": [name for name in draft.listing.files if not embedded and "/" not in name],
         "source": source,
     }
     if not embedded:
