@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import warnings
@@ -33,7 +32,7 @@ from srbench.models.names import require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Results as MeasuredResults
 from srbench.reporting.results import read_run
-from srbench.reporting.table import Cell, table_of_runs
+from srbench.reporting.table import table_of_runs
 from srbench.run_folder.limits import SAMPLES, SUITE
 from srbench.run_folder.request import IMAGES, PHOTOS, RunSpec
 from srbench.run_folder.values import COLUMNS
@@ -107,8 +106,8 @@ class Results(MeasuredResults):
         If the run averages over groups, means are over groups, and ``n`` is the number of groups. Means leave out
         non-finite values; ``intervals`` counts them. FID and KID, if measured, come last.
         """
-        digits = {metric.name: metric.digits for metric in self.metrics}
-        return self._means(lambda cell: (cell.mean,)).drop(columns="not_finite").round(digits)
+        digits, means = {metric.name: metric.digits for metric in self.metrics}, self.intervals
+        return means[[name for name in means if name == "n" or name in digits]].round(digits)
 
     @property
     def intervals(self) -> pd.DataFrame:
@@ -116,7 +115,18 @@ class Results(MeasuredResults):
 
         ``not_finite`` counts the images with a non-finite value. Fewer than six images, or groups, give no interval.
         """
-        return self._means(lambda cell: (cell.mean, cell.low, cell.high))
+        import pandas as pd
+
+        tested = [f"{each.name}{end}" for each in self.metrics if each.permits_test for end in ("", "_low", "_high")]
+        others = [each.name for each in self.metrics if not each.permits_test]
+        rows = [
+            {"model": line.setting.model, "temperature": line.setting.temperature}
+            | {name: line.numbers[name] for name in tested}
+            | {"n": line.n, "not_finite": line.not_finite}
+            | {name: line.numbers[name] for name in others}
+            for line in table_of_runs(self).lines
+        ]
+        return pd.DataFrame(rows).astype({"temperature": float}).set_index(["model", "temperature"])
 
     @property
     def pairs(self) -> pd.DataFrame:
@@ -142,13 +152,12 @@ class Results(MeasuredResults):
         """
         import pandas as pd
 
-        from srbench.reporting.people import people_section
+        from srbench.reporting.people import agreements_of, votes_of
 
-        section, _ = people_section(self, table_of_runs(self))
         columns = ("share", "low", "high", "pairs", "images", "correlation")
         rows = [
             [people, row.metric.name, *(getattr(row, name) for name in columns)]
-            for people, agreements in (section.agreements if section else {}).items()
+            for people, agreements in agreements_of(table_of_runs(self), votes_of(self)).items()
             for row in agreements.rows
         ]
         return pd.DataFrame(rows, columns=["people", "metric", *columns])
@@ -290,30 +299,6 @@ class Results(MeasuredResults):
         from srbench.reporting.notebook import notebook_html
 
         return notebook_html(self, len(self.failures), temporary=self._temporary is not None)
-
-    def _means(self, shown: Callable[[Cell], tuple[float, ...]]) -> pd.DataFrame:
-        """Tabulate means of images with ``shown`` numbers of each cell, counts, then values of all images together."""
-        import pandas as pd
-
-        rows, index = [], []
-        for line in table_of_runs(self).lines:
-            row: dict[str, float] = {}
-            for metric in (metric for metric in self.metrics if metric.permits_test):
-                row |= dict(
-                    zip(
-                        (f"{metric.name}{end}" for end in ("", "_low", "_high")),
-                        shown(line.cells[metric.name]),
-                        strict=False,
-                    )
-                )
-            row |= {"n": line.n, "not_finite": line.not_finite}
-            rows.append(
-                row | {metric.name: line.cells[metric.name].mean for metric in self.metrics if not metric.permits_test}
-            )
-            index.append(
-                (line.setting.model, math.nan if line.setting.temperature is None else line.setting.temperature)
-            )
-        return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(index, names=["model", "temperature"]))
 
 
 @_without_our_frames

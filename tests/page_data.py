@@ -2,7 +2,6 @@
 
 import json
 import re
-from urllib.parse import quote
 
 
 def data_of(page):
@@ -11,11 +10,5 @@ def data_of(page):
 
 
 def files_of(images):
-    """Addresses of an image's columns, image by image, as contents.js makes them."""
-
-    def address(column, place, name):
-        if str(place) in column["others"] or column["pattern"] is None:
-            return column["others"].get(str(place))
-        return quote(name.join(column["pattern"]))
-
-    return [[address(column, place, name) for column in images["files"]] for place, name in enumerate(images["names"])]
+    """Addresses of an image's columns, image by image, None where there is no file."""
+    return [[column.get(str(place)) for column in images["files"]] for place in range(len(images["names"]))]

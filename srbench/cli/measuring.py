@@ -337,7 +337,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     from collections import Counter
 
     with shown_progress(f"reading {folder}"):
-        from srbench.reporting.leaderboard import renew_leaderboard
+        from srbench.reporting.leaderboard import renew
         from srbench.run_folder.location import is_folder_of_runs, runs_below
         from srbench.run_folder.verified import VERDICTS, read_verified
         from srbench.verification.findings import EXIT_CODES, write_verified
@@ -376,7 +376,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
         if not leaderboard.findings:
             try:
                 with shown_progress(f"reading {folder}") as progress:
-                    renew_leaderboard(folder, progress)
+                    renew(folder, progress)
             except SRBenchError as error:
                 say(f"{leaderboard.folder} keeps its earlier verdicts: {error}")
     if form == "json":

@@ -173,20 +173,16 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     only reachable from this machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
-        from srbench.reporting.leaderboard import renew_leaderboard
+        from srbench.reporting.leaderboard import renew
         from srbench.reporting.page.view import view as view_folder
-        from srbench.reporting.report import renew_report
         from srbench.run_folder.location import is_folder_of_runs, runs_below
 
-        if is_folder_of_runs(run):
-            for each in runs_below(run):
-                try:
-                    renew_report(each, progress)
-                except SRBenchError as error:
-                    say(str(error))
-            renew_leaderboard(run, progress)
-        else:
-            renew_report(run, progress)
+        for each in runs_below(run) if is_folder_of_runs(run) else []:
+            try:
+                renew(each, progress)
+            except SRBenchError as error:
+                say(str(error))
+        renew(run, progress)
     view_folder(run, port=port, browser=not no_browser)
 
 

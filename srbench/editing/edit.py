@@ -201,7 +201,9 @@ def transfer_content(
         steps.append(math.sqrt(seam_energy(image, mask)))
         step = f"step at the border {steps[-1]:.0f} grey levels"
         panels.append(figure_panel(image, title, f"LR-PSNR {fits[-1]:.1f} dB", step))
-    file = _write(out / f"{target.stem}_content.png", after, panels, _around(_bounds(mask), pair.hr))
+    rows, columns = (mask.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+    pasted_into = Box(columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+    file = _write(out / f"{target.stem}_content.png", after, panels, _around(pasted_into, pair.hr))
     remark = (
         f"pasted naively {fits[0]:.2f} dB; step across the border {steps[1]:.1f} grey levels, naively {steps[0]:.1f}, "
         f"lower is better; kept detail {kept_detail(after, pasted, mask, editor.scale):.2f} of 1"
@@ -315,8 +317,3 @@ def _cropped(image: Tensor, pair: ImagePair) -> Tensor | None:
     height, width = pair.hr.shape[-2:]
     down, right = image.shape[-2] - height, image.shape[-1] - width
     return image[:, :height, :width] if 0 <= down < pair.scale and 0 <= right < pair.scale else None
-
-
-def _bounds(mask: Tensor) -> Box:
-    rows, columns = (mask.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
-    return Box(columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)

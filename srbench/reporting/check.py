@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,7 +11,7 @@ from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import FORMATS, TEXTS, images_of, texts_again
+from srbench.reporting.report import FORMATS, images_of, remade_texts
 from srbench.reporting.results import read_results
 from srbench.reporting.small import small_text
 from srbench.run_folder.location import is_folder_of_runs
@@ -50,56 +49,46 @@ def report_findings(path: Path) -> list[ReportFinding]:
     missing = [f"{FOLDER}/{name}" for name in listing.files if not (folder / name).is_file()]
     findings += [ReportFinding("not compared", name, "is not here; run srbench report") for name in missing]
     try:
-        reason, texts = (_leaderboard_again if is_folder_of_runs(path) else _run_again)(path, listing)
+        reason, texts = _made_again(path, listing)
     except SRBenchError as error:
         return [*findings, ReportFinding("not compared", FOLDER, f"cannot be made again: {error}")]
-    added = [name for name in listing.files if Path(name).suffix in TEXTS and name not in texts]
+    added = [name for name in listing.files if Path(name).suffix[1:] in FORMATS and name not in texts]
     differing = [ReportFinding("differs", f"{FOLDER}/{name}", "is no part of a report") for name in added]
-    differing += _differing(folder, texts)
+    for name, made in texts.items():
+        file = folder / name
+        if file.is_file() and (difference := _difference(file.read_bytes().decode(errors="replace"), made)):
+            differing.append(ReportFinding("differs", f"{FOLDER}/{name}", difference))
     if reason and differing:
         return [*findings, ReportFinding("not compared", FOLDER, f"was written {reason}")]
     return [*findings, *differing]
 
 
-def _run_again(run: Path, listing: Listing) -> tuple[str, dict[str, str]]:
-    """Return the texts of the report of a run, made again, and what may explain a difference: when it was written.
+def _made_again(path: Path, listing: Listing) -> tuple[str, dict[str, str]]:
+    """Return the texts of a report, made again, and what may explain a difference: when it was written.
 
     There are no texts if the report was written from other records or images.
     """
-    results = read_results([run])
-    if listing.records != records_of(run):
-        return "before the last records; run srbench report", {}
-    if listing.images != images_of(results):
-        return "with images that are missing now, or without images that are here; its texts were not compared", {}
-    texts = texts_again(results, listing)
-    if not listing.code:
-        texts[FORMATS["md"]] = small_text(texts[FORMATS["md"]])
-    return _unless_code_is(code_of_report("srbench.reporting.report"), listing), texts
-
-
-def _leaderboard_again(folder: Path, listing: Listing) -> tuple[str, dict[str, str]]:
-    """Return the same of a folder of runs."""
-    if not listing.records:
-        return "for several runs in one table, not for this folder; run srbench report", {}
-    board = read_leaderboard([folder])
-    if listing.records != board.made_from:
-        return "before the last records, checks or reports of its runs; run srbench report", {}
-    texts = leaderboard_texts(board, folder / FOLDER, listing.choices)
-    texts = {name: text for name, text in texts.items() if name in listing.files}
-    return _unless_code_is(code_of_report("srbench.reporting.leaderboard"), listing), texts
-
-
-def _unless_code_is(code: str, listing: Listing) -> str:
+    if is_folder_of_runs(path):
+        if not listing.records:
+            return "for several runs in one table, not for this folder; run srbench report", {}
+        board = read_leaderboard([path])
+        if listing.records != board.made_from:
+            return "before the last records, checks or reports of its runs; run srbench report", {}
+        texts = leaderboard_texts(board, path / FOLDER, listing.choices)
+        texts = {name: text for name, text in texts.items() if name in listing.files}
+        code = code_of_report("srbench.reporting.leaderboard")
+    else:
+        results = read_results([path])
+        if listing.records != records_of(path):
+            return "before the last records; run srbench report", {}
+        if listing.images != images_of(results):
+            return "with images that are missing now, or without images that are here; its texts were not compared", {}
+        texts = remade_texts(results, listing)
+        if not listing.code:
+            texts[FORMATS["md"]] = small_text(texts[FORMATS["md"]])
+        code = code_of_report("srbench.reporting.report")
     other = "by another version of srbench or of a library, whose texts differ; run srbench report"
-    return "" if listing.code == code else other
-
-
-def _differing(folder: Path, texts: dict[str, str]) -> Iterator[ReportFinding]:
-    """Yield the texts of a report that differ from those made again."""
-    for name, made in texts.items():
-        file = folder / name
-        if file.is_file() and (difference := _difference(file.read_bytes().decode(errors="replace"), made)):
-            yield ReportFinding("differs", f"{FOLDER}/{name}", difference)
+    return "" if listing.code == code else other, texts
 
 
 def _difference(shown: str, made: str) -> str:

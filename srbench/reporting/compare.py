@@ -14,7 +14,6 @@ from rich.text import Text
 
 from srbench.judging.sentences import columns_of_comparison, comparison_sentence, p_text, printed
 from srbench.judging.verdicts import Difference, difference_of
-from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
@@ -141,22 +140,20 @@ def write_comparison(comparison: Comparison) -> Path:
 def terminal_table(comparison: Comparison) -> Table:
     """Return the table for the terminal, with rows that have a verdict in bold."""
     table = empty_table([], [])
-    for title in _headers(comparison):
+    titles, *lines = _rows(comparison)
+    for title in titles:
         table.add_column(
             title.replace("% ", "%\n"), justify="left" if title in ("metric", "verdict") else "right", no_wrap=True
         )
-    for cells, difference in zip(_cells(comparison), comparison.differences, strict=True):
+    for cells, difference in zip(lines, comparison.differences, strict=True):
         table.add_row(*(Text(cell, "bold" if difference.better else "") for cell in cells))
     return table
 
 
-def _headers(comparison: Comparison) -> tuple[str, ...]:
-    adjusted = ("p of all",) if any(not math.isnan(each.p_adjusted) for each in comparison.differences) else ()
-    return ("metric", "A", "B", "A - B", "verdict", "95 % interval", "p", *adjusted, "wins", "ties", "losses", "n")
-
-
-def _cells(comparison: Comparison) -> list[list[str]]:
-    lines = []
+def _rows(comparison: Comparison) -> list[list[str]]:
+    """Return the table as rows of text, the header first."""
+    adjusted = ["p of all"] if any(not math.isnan(each.p_adjusted) for each in comparison.differences) else []
+    rows = [["metric", "A", "B", "A - B", "verdict", "95 % interval", "p", *adjusted, "wins", "ties", "losses", "n"]]
     for difference in comparison.differences:
         metric, is_judged = difference.metric, difference.verdict != "not judged"
         means = [printed(value, metric) for value in (difference.mean_a, difference.mean_b, difference.mean)]
@@ -164,11 +161,11 @@ def _cells(comparison: Comparison) -> list[list[str]]:
         interval = "" if math.isnan(difference.low) else " to ".join(ends)
         outcomes = map(str, difference.outcomes) if is_judged else "–––"
         p = ["–" if difference.is_projected else p_text(difference.p)]
-        if "p of all" in _headers(comparison):
+        if adjusted:
             p.append(p_text(difference.p_adjusted))
         n = str(difference.n) if metric.permits_test else "–"
-        lines.append([header(metric), *means, comparison.verdict(difference), interval, *p, *outcomes, n])
-    return lines
+        rows.append([header(metric), *means, comparison.verdict(difference), interval, *p, *outcomes, n])
+    return rows
 
 
 def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
@@ -184,9 +181,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         b=comparison.labels[1],
         verdict=comparison.sentence,
         columns=comparison.explanation,
-        table=markdown.table(
-            _headers(comparison), [[markdown.escape(cell) for cell in cells] for cells in _cells(comparison)]
-        ),
+        rows=_rows(comparison),
         left_out=[
             f"{each.metric.title} {len(each.units.left_out)}"
             for each in comparison.differences
@@ -195,7 +190,7 @@ def _markdown(comparison: Comparison, strips: Sequence[str]) -> str:
         shown=shown,
         strips=strips,
         by_image=by_image,
-        gains=markdown.table(("image", "A - B"), [[markdown.escape(name), by_image[name]] for name in order]),
+        gains=[["image", "A - B"], *([name, by_image[name]] for name in order)],
     )
     return f"{text}\n"
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import spread_sentences, temperature_sentence
 from srbench.judging.verdicts import best_rows, calibrations
-from srbench.reporting.figures.plots import Plot, by_model
+from srbench.reporting.figures.plots import by_model
 from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Results
 from srbench.reporting.samples import Sampler, saved_samplers
+from srbench.reporting.sections import Section
 from srbench.reporting.summary import CRPS, ENERGY
 from srbench.reporting.table import Table
 from srbench.run_folder.values import Values
@@ -20,17 +20,7 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import joined
 
 
-@dataclass(frozen=True)
-class DistributionSection:
-    """Sentences and plots."""
-
-    sentences: list[str]
-    plots: list[Plot] = field(default_factory=list)
-
-
-def distribution_section(
-    results: Results, table: Table, out: Draft, progress: Progress = silent
-) -> DistributionSection | None:
+def distribution_section(results: Results, table: Table, out: Draft, progress: Progress = silent) -> Section | None:
     """Return the section of a report; None for a table without CRPS and LPIPS energy. Its plots are not written yet.
 
     Raises SRBenchError if saved images have unequal sizes.
@@ -49,7 +39,8 @@ def distribution_section(
             f"Spread/skill, rank histograms and curves of {labels} are left out: they need HR and two or more saved samples "
             "of every image."
         )
-    return DistributionSection(sentences, plots_of_samples(table, scores, samplers))
+    plots = plots_of_samples(table, scores, samplers)
+    return Section("samples", "Samples as a distribution", sentences=sentences, plots=plots)
 
 
 def _temperatures(table: Table, metric: MetricInfo) -> str:
@@ -72,6 +63,6 @@ def sentences_on_spread(samplers: Sequence[Sampler], values: Values) -> Iterator
         for sampler in samplers
     }
     yield from spread_sentences(calibrations(rows, values), values.unit)
-    if fewer := sorted({(sampler.n, sampler.drawn) for sampler in samplers if sampler.n < sampler.drawn}):
-        counts = joined([f"the first {n} of {drawn}" for n, drawn in fewer])
+    if fewer := sorted({(sampler.n, sampler.measured) for sampler in samplers if sampler.n < sampler.measured}):
+        counts = joined([f"the first {n} of {measured}" for n, measured in fewer])
         yield f"Spread/skill, rank histograms and curves are of the saved samples of an image, {counts}."

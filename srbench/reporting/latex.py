@@ -120,10 +120,10 @@ def latex_tables(stacks: Iterable[tuple[Tables[Block], str]], *, intervals: bool
 
 def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, letters: bool) -> dict[str, object]:
     """Return the values of a table for ``table.tex.jinja``."""
-    lines = [(block, line) for block in stack.blocks for line in block.table.models]
-    last = ["$n$"] if len({line.n for _, line in lines}) > 1 else []
+    lines = [*stack.rows()]
+    last = ["$n$"] if len({line.n for _, line, _ in lines}) > 1 else []
     places = ["dataset", "scale"] if stack.title else []
-    columns = zip(*(stack.cells(block, line) for block, line in lines), strict=True)
+    columns = [*zip(*(cells for *_, cells in lines), strict=True)]
     used = [{letter for cell in column for letter in cell.beaten} if letters else set() for column in columns]
     blocks = []
     for block in stack.blocks:
@@ -143,7 +143,8 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
         over += f", and over {' or '.join(map(str, samples))} samples of each{'' if units == 'images' else ' image'}"
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
-    marks = [*([BEST] if stack.has_best else []), *([LETTERS] if any(used) else [])]
+    has_best = any(cell.is_best for column in columns for cell in column)
+    marks = [*([BEST] if has_best else []), *([LETTERS] if any(used) else [])]
     best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
     beneath = (
@@ -171,7 +172,7 @@ def _lines(
 
     ``used`` are the letters in every column.
     """
-    means = [bold(escape(cell.text), is_best=cell.is_best) for cell in cells]
+    means = [rf"\textbf{{{escape(cell.text)}}}" if cell.is_best else escape(cell.text) for cell in cells]
     means = [mean + _superscript(cell, column) for mean, cell, column in zip(means, cells, used, strict=True)]
     yield row([*names, *means, *count])
     if intervals:
@@ -187,17 +188,6 @@ def _superscript(cell: Cell, used: set[str]) -> str:
     texts = (together(letters) for letters in (shown, sorted(used - {*shown})))
     shown_text, space = (rf"\textsuperscript{{{text}}}" if text else "" for text in texts)
     return shown_text + (rf"\hphantom{{{space}}}" if space else "")
-
-
-def bold(text: str, *, is_best: bool) -> str:
-    """Format a cell, bold if it is among the best."""
-    return rf"\textbf{{{text}}}" if is_best else text
-
-
-def column_width(metric: MetricInfo, texts: Iterable[str]) -> float:
-    """Estimate the width of a column in points, from its header and its cells."""
-    *words, last = metric.title.split()
-    return max(map(len, [*words, f"{last} ↑", *texts])) * LETTER
 
 
 def title(metric: MetricInfo) -> str:
@@ -218,15 +208,16 @@ def display_name(line: Line) -> str:
 
 def _width(stack: Tables[Block], used: Sequence[set[str]], *, intervals: bool) -> float:
     """Estimate the width of a table in points; intervals and superscripts are set at font size 7."""
-    lines = [(block, line) for block in stack.blocks for line in block.table.models]
-    texts = zip(*((*block.place, line.label) for block, line in lines), strict=True)
+    rows = [*stack.rows()]
+    texts = zip(*((*block.place, line.label) for block, line, _ in rows), strict=True)
     names = [max(map(len, column)) * LETTER for column in texts]
     columns = [*names, 2 * LETTER, *([LETTER] if any(used) else [])]
-    rows = [stack.cells(block, line) for block, line in lines]
-    for metric, letters, cells in zip(stack.columns, used, zip(*rows, strict=True), strict=True):
+    cells_of = zip(*(cells for *_, cells in rows), strict=True)
+    for metric, letters, cells in zip(stack.columns, used, cells_of, strict=True):
         beneath = max(len(cell.interval) for cell in cells) if intervals else 0
-        width = column_width(metric, (cell.text for cell in cells)) + 0.88 * len(together(sorted(letters))) * LETTER
-        columns.append(max(width, 0.88 * beneath * LETTER))
+        *words, last = metric.title.split()  # one word per line
+        widest = max(map(len, [*words, f"{last} ↑", *(cell.text for cell in cells)]))
+        columns.append(max(widest + 0.88 * len(together(sorted(letters))), 0.88 * beneath) * LETTER)
     return sum(columns) + 6 * (len(columns) - 1)
 
 

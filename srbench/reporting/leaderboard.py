@@ -10,7 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from urllib.parse import quote
@@ -22,16 +22,16 @@ from srbench.reporting.latex import latex_tables
 from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.rendering import code_of_report, rendered, style_and_script
-from srbench.reporting.report import FORMATS, Report, require_formats
+from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
     Results,
     Run,
     by_setting,
-    columns_of,
     difference,
     read_results,
     read_run,
+    united_metrics,
     verdict_on,
 )
 from srbench.reporting.summary import summary
@@ -39,7 +39,7 @@ from srbench.reporting.table import Block, Line, Tables, table_of_runs
 from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
-from srbench.run_folder.location import is_begun, runs_below
+from srbench.run_folder.location import is_begun, is_folder_of_runs, runs_below
 from srbench.run_folder.protocol import protocol_line, tasks
 from srbench.run_folder.records import digest
 from srbench.run_folder.values import is_missing
@@ -186,7 +186,7 @@ def write_leaderboard(
         draft.listing.records, draft.listing.code = board.made_from, code_of_report(__name__)
         draft.listing.choices = choices
         for name, text in leaderboard_texts(board, place, choices).items():
-            if name in {FORMATS[kind] for kind in formats} or (name == PAIRS_FILE and "csv" in formats):
+            if Path(name).suffix[1:] in formats:
                 draft.write(name, text.encode())
     files = [place / file for kind, file in FORMATS.items() if kind in formats]
     remarks = [f"left out: {text}" for text in board.left_out]
@@ -194,14 +194,22 @@ def write_leaderboard(
     return Report(files, board.protocols, remarks, protocols, folders[0] if out is None else None, board.damaged)
 
 
-def renew_leaderboard(folder: Path, progress: Progress = silent) -> None:
-    """Write the report of a folder of runs again, with its previous choices. Raises as ``write_leaderboard`` does."""
-    listing = read_listing(folder / FOLDER)
-    if listing is None:
-        write_leaderboard([folder], progress=progress)
-        return
-    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    write_leaderboard([folder], formats, progress=progress, choices=listing.choices)
+def renew(path: Path, progress: Progress = silent) -> None:
+    """Write the report of a run, unless it is up to date, or of a folder of runs again, with its previous choices.
+
+    Raises as ``write_report`` or ``write_leaderboard`` does.
+    """
+    listing = read_listing(path / FOLDER)
+    formats = [name for name, file in FORMATS.items() if listing is None or name == "html" or file in listing.files]
+    choices = _DEFAULT if listing is None else listing.choices
+    if is_folder_of_runs(path):
+        write_leaderboard([path], formats, progress=progress, choices=choices)
+    elif (
+        listing is None
+        or not (path / FOLDER / FORMATS["html"]).is_file()
+        or (listing.records, listing.images) != (records_of(path), images_of(read_results([path])))
+    ):
+        write_report([path], formats, progress=progress, **asdict(choices))
 
 
 def leaderboard_texts(board: Leaderboard, place: Path, choices: Choices) -> dict[str, str]:
@@ -311,7 +319,7 @@ def read_leaderboard(folders: Sequence[Path], progress: Progress = silent) -> Le
         images = set().union(*(run.pixels for run in group))
         whole = []
         for run in group:
-            kept, partial = _whole(run, len(images))
+            kept, partial = _on_all_images(run, len(images))
             left_out += [
                 f"{run.name}, {label}: not measured on all of {number_of(len(images), 'image')}" for label in partial
             ]
@@ -353,7 +361,7 @@ def _groups(runs: Iterable[Run]) -> list[list[Run]]:
     return groups
 
 
-def _whole(run: Run, images: int) -> tuple[Run, list[str]]:
+def _on_all_images(run: Run, images: int) -> tuple[Run, list[str]]:
     """Return a run with what was measured on all images, and the labels of the models that were not.
 
     Costs are left out, too: they depend on the machine.
@@ -385,7 +393,7 @@ def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:
     of_suite: dict[str, list[Run]] = defaultdict(list)
     for group in groups:
         of_suite[group[0].protocol.suite] += group
-    columns = {suite: columns_of(runs) for suite, runs in of_suite.items()}
+    columns = {suite: united_metrics(runs) for suite, runs in of_suite.items()}
     blocks = []
     for group, dataset in zip(groups, _datasets(groups), strict=True):
         results = Results(group, columns[group[0].protocol.suite])

@@ -45,12 +45,11 @@ def results_of_weights(run: Path, hashes: Collection[str], temperature: float | 
         rows = ", ".join(line.label for line in table.lines)
         at = "" if temperature is None else f" at temperature {temperature:g}"
         raise ReportError(f"{run}: none of its rows ({rows}) is of these weights{at}; name a run that measured them")
-    drawn = line.setting.temperature
     arguments: dict[str, object] = {"images": line.images, "lr": protocol.lr, "suite": protocol.suite}
     if protocol.crop is not None:
         arguments["crop"] = protocol.crop
-    if drawn is not None:
-        arguments |= {"temperature": drawn, "samples": protocol.samples}
+    if line.setting.temperature is not None:
+        arguments |= {"temperature": line.setting.temperature, "samples": protocol.samples}
     found = []
     for metric in table.metrics:
         cell = line.cells[metric.name]

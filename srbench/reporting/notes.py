@@ -24,15 +24,15 @@ def notes_of(results: Results, table: Table) -> list[str]:
     """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
         *filter(None, [table.left_out]),
-        *contradicted(results),
+        *_contradicted(results),
         *_lacking(results),
         *_without_hr(results),
         *_cropped(results),
         *_in_groups(results),
         *_missing_shards(results),
         *_coverage(results),
-        *outdated(results),
-        *in_training(results),
+        *_outdated(results),
+        *_in_training(results),
         *(f"Failed: {failure}" for run in results.runs for failure in failures_of(run.folder, run.label)),
         *_foreign(results),
         *_missing(results, table),
@@ -46,12 +46,17 @@ def notes_of(results: Results, table: Table) -> list[str]:
         *_saturated(results),
         *projected(table),
         *_without_interval(table),
-        *other_samples(results),
+        *_other_samples(results),
         *_lr_of_precomputed(results),
     ]
 
 
-def contradicted(results: Results) -> Iterator[str]:
+def urgent_notes(results: Results) -> list[str]:
+    """Return the notes that a terminal shows beneath the table too."""
+    return [*_contradicted(results), *_outdated(results), *_in_training(results), *_other_samples(results)]
+
+
+def _contradicted(results: Results) -> Iterator[str]:
     """Note the contradicted ones of several runs, which the report of a folder leaves out."""
     if len(results.runs) > 1:
         for run in results.runs:
@@ -122,7 +127,7 @@ def _coverage(results: Results) -> Iterator[str]:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
-def outdated(results: Results) -> Iterator[str]:
+def _outdated(results: Results) -> Iterator[str]:
     """Note outputs of earlier code, weights or images, which are left out of all means."""
     for run in results.runs:
         samples = ((setting, image) for image, known in run.folder.by_image.items() for setting in known.samples)
@@ -132,7 +137,7 @@ def outdated(results: Results) -> Iterator[str]:
             yield f"Left out, because code, weights or images have changed since: {listed}. Run them again."
 
 
-def in_training(results: Results) -> Iterator[str]:
+def _in_training(results: Results) -> Iterator[str]:
     """Note models that were trained on images of the run, as far as their weights state the training images."""
     stated: dict[str, dict[str, bool]] = {}
     for row in results.measurements:
@@ -321,7 +326,7 @@ def _lr_of_precomputed(results: Results) -> Iterator[str]:
         )
 
 
-def other_samples(results: Results) -> Iterator[str]:
+def _other_samples(results: Results) -> Iterator[str]:
     """Note precomputed results with a different number of samples than the run, which lack some columns."""
     for run in results.runs:
         requested = run.protocol.samples

@@ -2,69 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from srbench.interfaces import SRBenchError
 from srbench.judging.sentences import agreement_sentence
-from srbench.pages import markdown
 from srbench.reporting.results import Results
+from srbench.reporting.sections import Section
 from srbench.reporting.table import Table
 from srbench.voting.agreement import Agreements, agreements_with_ratings
 from srbench.voting.records import read_votes
-from srbench.voting.tally import tally
+from srbench.voting.tally import Tally, tally
 from srbench.voting.words import AGREEMENT, CAPTION, agreement_table, remarks, sentence, strength_table
 
-
-@dataclass
-class PeopleSection:
-    """The section of a report on what people say of its outputs."""
-
-    sentence: str = ""
-    """Result of the votes; empty without votes."""
-    sentences: list[str] = field(default_factory=list)
-    """Which metrics agree best with people."""
-    agreements: dict[str, Agreements] = field(default_factory=dict)
-    """Agreement of metrics with ``votes``, and with each column of ratings by its title."""
-    tables: list[list[list[str]]] = field(default_factory=list)
-    """Strengths of models, and agreement of metrics: rows of text, the header first."""
-    captions: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def markdown_tables(self) -> list[str]:
-        """The tables in Markdown."""
-        return [
-            markdown.table(rows[0], [[markdown.escape(row[0]), *row[1:]] for row in rows[1:]]) for rows in self.tables
-        ]
-
-    def add(self, agreements: Agreements, people: str, correlation: str) -> None:
-        """Add the agreement of metrics with ``people``."""
-        if agreements.rows:
-            self.agreements[people] = agreements
-            titles = [row.metric.title for row in agreements.rows]
-            self.sentences += filter(None, [agreement_sentence(agreements.best, titles, people)])
-            self.tables.append(agreement_table(agreements, people, correlation))
+VOTES = "votes"
+"""What metrics agree with, if not with a column of ratings."""
 
 
-def people_section(results: Results, table: Table) -> tuple[PeopleSection | None, list[str]]:
+def people_section(results: Results, table: Table) -> tuple[Section | None, list[str]]:
     """Return the section on votes of a report's single run and on columns of ratings, and notes on what cannot be shown.
 
     The section is None without votes and ratings.
     """
-    section, notes = PeopleSection(), []
-    path = results.runs[0].folder.path
+    votes, notes = None, []
     try:
-        if len(results.runs) == 1 and read_votes(path):
-            result = tally(path)
-            section.sentence, section.remarks = sentence(result), remarks(result)
-            section.captions.append(CAPTION)
-            section.tables.append(strength_table(result))
-            section.add(result.agreements, "votes", "Kendall's τ")
+        votes = votes_of(results)
     except SRBenchError as error:
         notes.append(f"Votes are not shown: {error}")
+    compared = agreements_of(table, votes)
+    if votes is None and not compared:
+        return None, notes
+    titles = {people: [row.metric.title for row in each.rows] for people, each in compared.items()}
+    sentences = [agreement_sentence(each.best, titles[people], people) for people, each in compared.items()]
+    return Section(
+        "people",
+        "People",
+        " ".join([*([CAPTION] if votes else []), *([AGREEMENT] if compared else [])]),
+        sentences=[*filter(None, sentences)],
+        tables=[
+            *([strength_table(votes)] if votes else []),
+            *(
+                agreement_table(each, people, "Kendall's τ" if people == VOTES else "Spearman's ρ")
+                for people, each in compared.items()
+            ),
+        ],
+        remarks=remarks(votes) if votes else (),
+        summary=[sentence(votes)] if votes else (),
+    ), notes
+
+
+def votes_of(results: Results) -> Tally | None:
+    """Count the votes of a single run; None without votes. Raises SRBenchError."""
+    path = results.runs[0].folder.path
+    return tally(path) if len(results.runs) == 1 and read_votes(path) else None
+
+
+def agreements_of(table: Table, votes: Tally | None) -> dict[str, Agreements]:
+    """Return the agreement of metrics with VOTES, and with each column of ratings by its title."""
     metrics = [metric for metric in table.columns if not metric.by_row]
-    for ratings in (metric for metric in table.columns if metric.by_row):
-        section.add(agreements_with_ratings(table.values, ratings, metrics), ratings.title, "Spearman's ρ")
-    if section.agreements:
-        section.captions.append(AGREEMENT)
-    return section if section.tables else None, notes
+    compared = {VOTES: votes.agreements} if votes else {}
+    compared |= {
+        ratings.title: agreements_with_ratings(table.values, ratings, metrics)
+        for ratings in table.columns
+        if ratings.by_row
+    }
+    return {people: each for people, each in compared.items() if each.rows}

@@ -19,6 +19,13 @@ from srbench.reporting.families import RULE as ONE_ROW
 from srbench.reporting.table import header
 from srbench.words import number_of, one_line
 
+
+def _text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows of text, the header first, as Markdown."""
+    first, *lines = ([*map(markdown.escape, row)] for row in rows)
+    return markdown.table(first, lines)
+
+
 _WORDS: dict[str, dict[str, str]] = {
     "html": {"bold": Markup("<b>Bold</b>"), "less": "<"},
     "md": {"bold": "**Bold**", "less": "<"},
@@ -26,7 +33,7 @@ _WORDS: dict[str, dict[str, str]] = {
 """Arguments of ``sentences.RULE`` by format."""
 _FILTERS: dict[str, dict[str, Any]] = {
     "html": {},
-    "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block},
+    "md": {"escape": markdown.escape, "code": markdown.code, "block": markdown.block, "table": _text_table},
     "tex": {"one_line": one_line},
 }
 _TEX: Any = {

@@ -8,26 +8,26 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from srbench.pages import markdown
 from srbench.reporting import ReportError
 from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
-from srbench.reporting.figures.plots import Plot, draw_plots, write_plots
+from srbench.reporting.figures.plots import draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
 from srbench.reporting.latex import latex_table
-from srbench.reporting.notes import contradicted, in_training, missing_maps, notes_of, other_samples, outdated
+from srbench.reporting.notes import missing_maps, notes_of, urgent_notes
 from srbench.reporting.page.page import page
 from srbench.reporting.people import people_section
 from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Results, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
+from srbench.reporting.sections import Section
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.summary import summary
 from srbench.reporting.table import Block, Table, Tables, table_of_runs
@@ -40,9 +40,7 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import listed, unknown
 
 FORMATS = {"md": "report.md", "html": "report.html", "tex": "table.tex", "csv": "table.csv"}
-"""File to open, by format."""
-TEXTS = (".md", ".html", ".tex", ".csv")
-"""Endings of the files that ``texts_again`` makes."""
+"""File to open, by format, which is also its ending."""
 MOST_LABELS = 9
 """Largest number of models that a title lists."""
 
@@ -124,20 +122,23 @@ def write_report(
     files = [place / file for name, file in FORMATS.items() if name in formats]
     made_from = (records, images_of(results), choices, code_of_report(__name__))
     listing = read_listing(place)
-    if (
+    facts = _facts(results)
+    is_up_to_date = (
         listing is not None
         and records
         and made_from == (listing.records, listing.images, listing.choices, listing.code)
         and not (runs_code and listing.without_maps)
         and all(file.is_file() for file in files)
         and not any(changed_files(place, listing))
-    ):
-        return _report(_facts(results), files, out)
-    with replacing(place) as draft:
-        draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-        facts = _facts(results)
-        _make_report(results, facts, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
-    return _report(facts, files, out)
+    )
+    if not is_up_to_date:
+        with replacing(place) as draft:
+            draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
+            _make_report(results, facts, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
+    table: Table = facts["table"]
+    protocol = protocol_line(results.protocol.suite, table.columns, table.units)
+    remarks = [*filter(None, [table.left_out]), *urgent_notes(results), *facts["summary"]]
+    return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)
 
 
 def require_formats(formats: Sequence[str]) -> None:
@@ -149,7 +150,7 @@ def require_formats(formats: Sequence[str]) -> None:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {choices}")
 
 
-def texts_again(results: Results, listing: Listing) -> dict[str, str]:
+def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
     Plots are drawn again and discarded; images of the report are reused, but not the numbers of samples, which texts
@@ -162,35 +163,13 @@ def texts_again(results: Results, listing: Listing) -> dict[str, str]:
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), replace(listing, keys=keys))
         _make_report(results, _facts(results), draft, listing.choices, formats, baseline)
-        return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix in TEXTS}
-
-
-def _report(facts: Mapping[str, Any], files: list[Path], out: Path | None) -> Report:
-    """Return what is said of a report, given its variables."""
-    results, table = facts["results"], facts["table"]
-    protocol = protocol_line(results.protocol.suite, table.columns, table.units)
-    notes = [*contradicted(results), *outdated(results), *in_training(results), *other_samples(results)]
-    remarks = [*filter(None, [table.left_out]), *notes, *facts["summary"]]
-    return Report(files, [table], remarks, [protocol], results.runs[0].folder.path if out is None else None)
+        return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix[1:] in FORMATS}
 
 
 def images_of(results: Results) -> str:
     """Return a digest of which saved images exist and match their records: only these are shown."""
     pairs = [results.pair(name) is not None for name in results.images]
     return digest("images", pairs, [len(results.outputs(row)) for row in results.measurements])
-
-
-def renew_report(run: Path, progress: Progress = silent) -> None:
-    """Write the report of a run again, with its previous choices, unless it is up to date."""
-    listing = read_listing(run / FOLDER)
-    if listing is None:
-        write_report([run], progress=progress)
-        return
-    is_there = (run / FOLDER / FORMATS["html"]).is_file()
-    if is_there and (listing.records, listing.images) == (records_of(run), images_of(read_results([run]))):
-        return
-    formats = [name for name, file in FORMATS.items() if name == "html" or file in listing.files]
-    write_report([run], formats, progress=progress, **asdict(listing.choices))
 
 
 def _make_report(
@@ -206,45 +185,43 @@ def _make_report(
 ) -> None:
     """Write all files of a report, given its variables."""
     table = facts["table"]
-    facts |= _notes_and_costs(facts) | {"letters": choices.pairs}
-    plots: list[Plot] = []
-    plots_of_samples: list[Plot] = []
+    environments = [each for run in results.runs for each in run.folder.environments.values()]
+    on_gpu = {each.key for each in environments if "gpu" in each.facts}
+    facts |= {"notes": _notes(facts), "costs": _costs(results.measurements, on_gpu), "letters": choices.pairs}
     shown: list[str] = []
     if {"md", "html"} & set(formats):
         shown, missing = write_images(results, draft, progress, runs_code=runs_code)
         draft.listing.without_maps = missing
         facts["notes"] += missing_maps(missing)
         plots = write_plots(table, results.models, draft, baseline, results.machines)
-        facts["distribution"] = section = distribution_section(results, table, draft, progress)
-        plots_of_samples = draw_plots(section.plots, draft) if section else []
-    texts = {}
-    latex = latex_table(
-        table,
-        results.manifest,
-        intervals=choices.intervals,
-        letters=choices.pairs,
-        caption=choices.caption,
-        label=choices.label,
-    )
+        samples = distribution_section(results, table, draft, progress)
+        draw_plots(samples.plots if samples else [], draft)
+        sections = [facts["people"], samples, Section("plots", "Plots", plots=plots) if plots else None]
+        facts["sections"] = [section for section in sections if section]
+    tables = _tables(table, letters=choices.pairs)
+    if "md" in formats:
+        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
+        embedded = evenly(shown, EMBEDDED)
+        check = CHECKED if shown else CHECKED_ANEW
+        text = rendered("report.md.jinja", **facts, **tables, illustrated=shown, check=check, embedded=embedded)
+        draft.write("report.md", f"{text}\n".encode())
+    intervals, caption, label = choices.intervals, choices.caption, choices.label
     protocol = results.protocol
-    csv = {
+    texts = {
+        "table.tex": latex_table(
+            table, results.manifest, intervals=intervals, letters=choices.pairs, caption=caption, label=label
+        ),
         "table.csv": table_csv(table, protocol.suite, protocol),
         "rows.csv": rows_csv(table.values, results.metrics, protocol.suite),
     }
     if choices.pairs:
-        csv[PAIRS_FILE] = pairs_csv(table)
-    if "md" in formats:
-        facts["has_maps"] = any(name.startswith("maps/") for name in draft.listing.files)
-        texts["report.md"] = _markdown(table, plots, plots_of_samples, shown, facts)
-    if "tex" in formats:
-        texts["table.tex"] = latex
-    if "csv" in formats:
-        texts |= csv
+        texts[PAIRS_FILE] = pairs_csv(table)
     for name, text in texts.items():
-        draft.write(name, text.encode())
+        if Path(name).suffix[1:] in formats:
+            draft.write(name, text.encode())
     if "html" in formats:  # last, because it links to the other files
-        copies = {"LaTeX": latex, "Markdown": markdown_table(table, letters=choices.pairs), "CSV": csv["table.csv"]}
-        text = page(results, table, draft, plots, plots_of_samples, facts, choices, copies)
+        copies = {"LaTeX": texts["table.tex"], "Markdown": tables["score_table"], "CSV": texts["table.csv"]}
+        text = page(results, table, draft, facts, choices, copies)
         draft.write("report.html", text.encode())
 
 
@@ -260,13 +237,14 @@ def _facts(results: Results) -> dict[str, Any]:
     """Return the variables that the templates of Markdown and HTML share, but for notes and costs."""
     table = table_of_runs(results)
     people, unshown_votes = people_section(results, table)
+    labels = list(dict.fromkeys(model.joint_label for model in results.models))
     return {
         "results": results,
-        "subject": _subject(results),
+        "subject": ", ".join(labels if len(labels) <= MOST_LABELS else [run.name for run in results.runs]),
         "protocol": results.protocol,
         "metrics": table.columns,
         "table": table,
-        "summary": [*summary(table), *([people.sentence] if people and people.sentence else [])],
+        "summary": [*summary(table), *(people.summary if people else [])],
         "people": people,
         "unshown_votes": unshown_votes,
         "letters": False,
@@ -274,18 +252,8 @@ def _facts(results: Results) -> dict[str, Any]:
     }
 
 
-def _notes_and_costs(facts: Mapping[str, Any]) -> dict[str, Any]:
-    results = facts["results"]
-    notes = [*notes_of(results, facts["table"]), *facts["unshown_votes"]]
-    environments = [each for run in results.runs for each in run.folder.environments.values()]
-    on_gpu = {each.key for each in environments if "gpu" in each.facts}
-    return {"notes": notes, "costs": _costs(results.measurements, on_gpu)}
-
-
-def _subject(results: Results) -> str:
-    """Return the labels of models and trainings, for the title; the names of the run folders if there are many."""
-    labels = list(dict.fromkeys(model.joint_label for model in results.models))
-    return ", ".join(labels if len(labels) <= MOST_LABELS else [run.name for run in results.runs])
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    return [*notes_of(facts["results"], facts["table"]), *facts["unshown_votes"]]
 
 
 def head(run: Path) -> str:
@@ -295,7 +263,7 @@ def head(run: Path) -> str:
     """
     facts = _facts(read_results([run]))
     tables = _tables(facts["table"], letters=False)
-    return rendered("head.md.jinja", **facts, **_notes_and_costs(facts), **tables, embedded=[]).strip()
+    return rendered("head.md.jinja", **facts, **tables, notes=_notes(facts), embedded=[]).strip()
 
 
 def _tables(table: Table, *, letters: bool) -> dict[str, str]:
@@ -303,28 +271,6 @@ def _tables(table: Table, *, letters: bool) -> dict[str, str]:
         "score_table": markdown_table(table, letters=letters),
         "variants_table": markdown_table(table, "variants") if table.variants else "",
     }
-
-
-def _markdown(
-    table: Table,
-    plots: Sequence[Plot],
-    plots_of_samples: Sequence[Plot],
-    shown: Sequence[str],
-    facts: Mapping[str, Any],
-) -> str:
-    headers, *lines = facts["costs"]
-    text = rendered(
-        "report.md.jinja",
-        **facts,
-        **_tables(table, letters=facts["letters"]),
-        plots=plots,
-        plots_of_samples=plots_of_samples,
-        illustrated=shown,
-        check=CHECKED if shown else CHECKED_ANEW,
-        embedded=evenly(shown, EMBEDDED),
-        cost_table=markdown.table(headers, [[markdown.escape(label), *numbers] for label, *numbers in lines]),
-    )
-    return f"{text}\n"
 
 
 def _costs(rows: Sequence[Measurement], on_gpu: Collection[str]) -> list[list[str]]:

@@ -17,8 +17,6 @@ from srbench.interfaces import MetricInfo
 from srbench.metrics.loading import located
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
-from srbench.reporting.figures.error_maps import MapKind, kinds_of
-from srbench.reporting.table import Column, column_of, distinct
 from srbench.run_folder.folder import IsKept, RunFolder, edited_records, is_kept
 from srbench.run_folder.measurements import Measurement, measurements_of, recorded_of_many, values_of
 from srbench.run_folder.protocol import Invocation, Protocol, Setting
@@ -26,6 +24,8 @@ from srbench.run_folder.records import Value
 from srbench.run_folder.values import Values, agree, is_missing, mean
 from srbench.run_folder.verified import Verdict, read_verified
 
+MetricKey = tuple[str, str, int]
+"""Name, signature and direction."""
 _Place = tuple[str, str, tuple[str, ...]]
 """Metric, subject and, of a value of many images, all images of the setting, sorted."""
 _PROTOCOL = {
@@ -99,10 +99,10 @@ class Results:
     Metrics are united by name and signature.
     """
 
-    def __init__(self, runs: Sequence[Run], columns: Mapping[Column, MetricInfo] | None = None) -> None:
-        """Unite runs. ``columns`` has the metrics of a group of tables, from ``columns_of``; by default, of these runs."""
+    def __init__(self, runs: Sequence[Run], columns: Mapping[MetricKey, MetricInfo] | None = None) -> None:
+        """Unite runs. ``columns`` has the metrics of a group of tables, from ``united_metrics``; by default, of these runs."""
         if columns is None:
-            columns = columns_of(runs)
+            columns = united_metrics(runs)
         self.runs = _labelled([_with_names(run, columns) for run in runs])
         first = self.runs[0].folder.manifest
         datasets = " = ".join(dict.fromkeys(run.protocol.dataset for run in runs))
@@ -172,11 +172,6 @@ class Results:
         }
         return sorted(filter(None, named))
 
-    @property
-    def map_kinds(self) -> list[MapKind]:
-        """Kinds of maps in a report."""
-        return kinds_of(self.manifest.of_images, has_hr=self.has_hr)
-
     def pair(self, image: str) -> tuple[Path, ...] | None:
         """Return the saved LR and HR of an image (only LR without HR); None if one is missing or was changed."""
         if image not in self._pairs:
@@ -217,7 +212,7 @@ class Results:
         """Return the measurements of a place in the table, with their runs."""
         return [(run, of_run[image]) for run, of_run in self.by_setting[setting].items() if image in of_run]
 
-    def _of_its_verdict(self, setting: Setting) -> list[Run]:
+    def _best_verified(self, setting: Setting) -> list[Run]:
         """Return the runs of a line that have the verdict of its first run: no other values stand beside that verdict."""
         runs = list(self.by_setting[setting])
         return [run for run in runs if run.state == runs[0].state]
@@ -227,7 +222,7 @@ class Results:
 
         Metrics that no run of the line's verdict has are None. None for a place that was not measured.
         """
-        runs = self._of_its_verdict(setting)
+        runs = self._best_verified(setting)
         sources = [each for run, each in self._sources(setting, image) if run in runs]
         names = [metric.name for metric in self.manifest.of_images]
         lacked = [name for name in names if not any(name in run.metrics for run in runs)]
@@ -241,7 +236,7 @@ class Results:
     def _of_many(self, metric: MetricInfo, measurements: Sequence[Measurement]) -> dict[str, Value | None]:
         """Return the values of a metric by subject: the first recorded value of exactly the images of the line."""
         values: dict[str, Value | None] = {}
-        for run in self._of_its_verdict(measurements[0].setting):
+        for run in self._best_verified(measurements[0].setting):
             own = self.by_setting[measurements[0].setting][run]
             if metric.name in run.metrics and len(own) == len(measurements):
                 for subject, value in run.values_of(metric.name, list(own.values())).items():
@@ -340,11 +335,11 @@ def difference(run: Run, other: Run) -> str:
     return ""
 
 
-def columns_of(runs: Sequence[Run]) -> dict[Column, MetricInfo]:
+def united_metrics(runs: Sequence[Run]) -> dict[MetricKey, MetricInfo]:
     """Return the metrics of some runs by column, with different names; those of several runs in the order of the suite."""
-    columns: dict[Column, MetricInfo] = {}
+    columns: dict[MetricKey, MetricInfo] = {}
     for metric in (metric for run in runs for metric in run.metrics.values()):
-        columns.setdefault(column_of(metric), metric)
+        columns.setdefault(metric_key(metric), metric)
     if len(runs) == 1:
         return columns
     suite = list(map(located, runs[0].protocol.columns))
@@ -357,9 +352,24 @@ def columns_of(runs: Sequence[Run]) -> dict[Column, MetricInfo]:
     }
 
 
-def _with_names(run: Run, columns: Mapping[Column, MetricInfo]) -> Run:
+def metric_key(metric: MetricInfo) -> MetricKey:
+    """Return what the metrics of two runs, or of two tables, must agree in to share a column."""
+    return metric.name, metric.signature, metric.direction
+
+
+def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
+    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
+    titled = []
+    for metric in metrics:
+        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
+        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
+        titled.append(replace(metric, title=" ".join([metric.title, *own])))
+    return titled
+
+
+def _with_names(run: Run, columns: Mapping[MetricKey, MetricInfo]) -> Run:
     """Return a run whose metrics have the names of their columns."""
-    names = {name: columns[column_of(metric)].name for name, metric in run.metrics.items()}
+    names = {name: columns[metric_key(metric)].name for name, metric in run.metrics.items()}
     if all(name == own for name, own in names.items()):
         return run
     measurements = [

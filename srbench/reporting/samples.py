@@ -68,7 +68,7 @@ class Sampler:
     setting: Setting
     n: int
     """Number of samples used of every image, all of which are saved; 2 and up."""
-    drawn: int
+    measured: int
     """Number of samples that were measured."""
     images: dict[str, SavedImage]
 
@@ -84,8 +84,8 @@ def saved_samplers(
     samplers, absent = [], []
     for setting, group in groupby(results.measurements, key=lambda row: row.setting):
         rows = [*group]
-        drawn = max(row.samples for row in rows)
-        if drawn < 2:
+        measured = max(row.samples for row in rows)
+        if measured < 2:
             continue
         files = {row.image: results.outputs(row) for row in rows}
         pairs = {row.image: results.pair(row.image) or () for row in rows}
@@ -106,7 +106,7 @@ def saved_samplers(
                 kept = saved_image(files[name][:n], pairs[name][1], has_curves=has_curves, lpips=lpips)
                 out.write(file, json.dumps(asdict(kept)).encode(), key)
             images[name] = kept
-        samplers.append(Sampler(setting, n, drawn, images))
+        samplers.append(Sampler(setting, n, measured, images))
     return samplers, absent
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
@@ -18,20 +18,10 @@ from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
+from srbench.reporting.results import Results, distinct, metric_key
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined, natural
-
-if TYPE_CHECKING:
-    from srbench.reporting.results import Results
-
-
-Column = tuple[str, str, int]
-
-
-def column_of(metric: MetricInfo) -> Column:
-    """Return what the metrics of two runs, or of two tables, must agree in to share a column."""
-    return metric.name, metric.signature, metric.direction
 
 
 @dataclass(frozen=True)
@@ -88,6 +78,15 @@ class Line:
         """Model and temperature, such as ``srflow τ=0.8``."""
         return self.setting.label
 
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Means and ends of their intervals, in full precision: ``psnr``, ``psnr_low``, ``psnr_high`` and so on."""
+        return {
+            f"{name}{end}": number
+            for name, cell in self.cells.items()
+            for end, number in (("", cell.mean), ("_low", cell.low), ("_high", cell.high))
+        }
+
     @property
     def joint_label(self) -> str:
         """Label of the training for a checkpoint, else of the model."""
@@ -121,6 +120,11 @@ class Table:
         """All other lines, model by model, shown below."""
         labels = list(dict.fromkeys(line.setting.model for line in self.lines))
         return sorted((line for line in self.lines if line.is_variant), key=lambda line: labels.index(line.family))
+
+    @property
+    def shown(self) -> list[Line]:
+        """All lines in the order of tables in which variants follow their models."""
+        return [*self.models, *self.variants]
 
     @property
     def unit(self) -> str:
@@ -185,20 +189,19 @@ class Tables(Generic[BlockT_co]):
     @cached_property
     def columns(self) -> list[MetricInfo]:
         """Columns of all blocks; those that permit no test are last."""
-        metrics = {column_of(metric): metric for block in self.blocks for metric in block.table.columns}
+        metrics = {metric_key(metric): metric for block in self.blocks for metric in block.table.columns}
         return sorted(distinct(list(metrics.values())), key=lambda metric: not metric.permits_test)
 
     def cells(self, block: Block, line: Line) -> list[Cell]:
         """Return the cells of a line in the order of the columns; a dash for a column that the block lacks."""
-        names = {column_of(metric): metric.name for metric in block.table.columns}
-        return [line.cells[names[column]] if column in names else NO_CELL for column in map(column_of, self.columns)]
+        names = {metric_key(metric): metric.name for metric in block.table.columns}
+        return [line.cells[names[column]] if column in names else NO_CELL for column in map(metric_key, self.columns)]
 
-    @property
-    def has_best(self) -> bool:
-        """True if the line of a model has a cell in bold."""
-        return any(
-            cell.is_best for block in self.blocks for line in block.table.models for cell in self.cells(block, line)
-        )
+    def rows(self, part: Literal["models", "variants"] = "models") -> Iterator[tuple[BlockT_co, Line, list[Cell]]]:
+        """Yield the lines of the models, or of the variants, of all blocks, with their cells."""
+        for block in self.blocks:
+            for line in block.table.models if part == "models" else block.table.variants:
+                yield block, line, self.cells(block, line)
 
 
 def as_tables(tables: Table | Tables[Block]) -> Tables[Block]:
@@ -239,7 +242,8 @@ def table_of(values: Values, metrics: Sequence[MetricInfo], models: Sequence[Mod
         for metric in metrics
     }
     beaten = {metric.name: best[metric.name].beaten for metric in metrics}
-    letters = _letters(sorted(families.models))
+    names = ascii_lowercase if len(families.models) <= len(ascii_lowercase) else map(str, count(1))
+    letters = dict(zip(sorted(families.models), names, strict=False))
     unit = _unit(metrics, values)
     lines = []
     for row, setting in enumerate(settings):
@@ -282,12 +286,6 @@ def _unit(metrics: Sequence[MetricInfo], values: Values) -> str:
     return kinds.pop() if len(kinds) == 1 else values.unit
 
 
-def _letters(rows: Sequence[int]) -> dict[int, str]:
-    """Return the letters of some rows, a to z; numbers if there are too few letters."""
-    names = ascii_lowercase if len(rows) <= len(ascii_lowercase) else map(str, count(1))
-    return dict(zip(rows, names, strict=False))
-
-
 def _of_table(model: ModelInfo) -> Checkpoint | None:
     """Return the place of a checkpoint, with the name of the run after that of the training if the label has one."""
     if model.checkpoint is None or not (run := run_of(model.label)):
@@ -296,11 +294,17 @@ def _of_table(model: ModelInfo) -> Checkpoint | None:
 
 
 def table_of_runs(results: Results, *, best_first: bool = False) -> Table:
-    """Compute the table of one run, or of several runs in one table, whose rows may be sorted by their first metric."""
+    """Compute the table of one run, or of several runs in one table, whose rows may be sorted by their first metric.
+
+    Its ``left_out`` also names the columns of the suite that need several samples per image or a larger scale.
+    """
     metrics = results.manifest.metrics
     values = _best_first(results.values, metrics) if best_first else results.values
     table = table_of(values, metrics, results.models)
-    return replace(table, left_out=" ".join(filter(None, [table.left_out, _not_permitted(results)])))
+    requests = [invocation.request for run in results.runs for invocation in run.invocations]
+    by_suite = any(request is None or request.metrics is None for request in requests)
+    not_permitted = left_out(results.protocol.columns, results.protocol.lacking) if by_suite else ""
+    return replace(table, left_out=" ".join(filter(None, [table.left_out, not_permitted])))
 
 
 def _best_first(values: Values, metrics: Sequence[MetricInfo]) -> Values:
@@ -315,13 +319,6 @@ def _best_first(values: Values, metrics: Sequence[MetricInfo]) -> Values:
         return math.isnan(mean), 0 if math.isnan(mean) else -metric.direction * mean, natural(setting.label)
 
     return replace(values, images={setting: values.images[setting] for setting in sorted(values.settings, key=place)})
-
-
-def _not_permitted(results: Results) -> str:
-    """Name the columns of the suite that need several samples per image or a larger scale; empty if there are none."""
-    requests = [invocation.request for run in results.runs for invocation in run.invocations]
-    by_suite = any(request is None or request.metrics is None for request in requests)
-    return left_out(results.protocol.columns, results.protocol.lacking) if by_suite else ""
 
 
 def informative(
@@ -339,16 +336,6 @@ def informative(
     return [metric for metric in metrics if metric not in dropped], (
         f"{titles} {is_zero} 0 everywhere, as no model draws samples that differ."
     )
-
-
-def distinct(metrics: Sequence[MetricInfo]) -> list[MetricInfo]:
-    """Make titles unique by appending the parts in which signatures differ, as in ``PSNR (Y) crop4``."""
-    titled = []
-    for metric in metrics:
-        alike = [other.signature.split("|") for other in metrics if other.title == metric.title]
-        own = [part for part in metric.signature.split("|") if any(part not in parts for parts in alike)]
-        titled.append(replace(metric, title=" ".join([metric.title, *own])))
-    return titled
 
 
 def single_values(metrics: Iterable[MetricInfo]) -> str:

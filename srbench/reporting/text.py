@@ -17,6 +17,7 @@ from srbench.judging.sentences import printed
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import needing
 from srbench.pages import markdown
+from srbench.reporting.results import distinct
 from srbench.reporting.table import (
     Block,
     Cell,
@@ -24,7 +25,6 @@ from srbench.reporting.table import (
     Table,
     Tables,
     as_tables,
-    distinct,
     header,
     informative,
     together,
@@ -150,13 +150,12 @@ def markdown_table(
             *(
                 (f"**{cell.text}**" if cell.is_best else cell.text)
                 + (f"<sup>{together(cell.beaten)}</sup>" if letters and cell.beaten else "")
-                for cell in stack.cells(block, line)
+                for cell in cells
             ),
             str(line.n),
             *([markdown.escape(", ".join(block.run_names(line)))] if stack.title else []),
         ]
-        for block in stack.blocks
-        for line in (block.table.models if part == "models" else block.table.variants)
+        for block, line, cells in stack.rows(part)
     ]
     columns = [markdown.escape(header(metric)) for metric in stack.columns]
     return markdown.table([*names, *columns, "n", *(["runs"] if stack.title else [])], rows, texts=len(names))
@@ -164,10 +163,7 @@ def markdown_table(
 
 def interval_table(table: Table) -> str:
     """Return a Markdown table of the 95 % intervals of all lines; empty if there are none."""
-    rows = [
-        [markdown.escape(line.label), *(cell.interval for cell in table.cells(line))]
-        for line in (*table.models, *table.variants)
-    ]
+    rows = [[markdown.escape(line.label), *(cell.interval for cell in table.cells(line))] for line in table.shown]
     if not any(any(row[1:]) for row in rows):
         return ""
     return markdown.table(["model", *(markdown.escape(header(metric)) for metric in table.columns)], rows)
@@ -180,40 +176,28 @@ def table_csv(table: Table, suite: str, protocol: Protocol | None = None) -> str
     several samples per image, if there is one), and the columns ``family`` and ``competes`` name the model of a line,
     and whether the line represents it.
     """
-    tested = [metric.name for metric in table.metrics if metric.permits_test]
-    first = [] if protocol is None else _suite_columns(protocol)
-    families = [] if protocol is None else ["family", "competes"]
-    measured = [metric.name for metric in table.metrics]
-    ends = [f"{name}_{end}" for name in tested for end in ("low", "high")]
-    signatures = [f"{name}_signature" for name in measured]
-    means = [name for name in measured if name not in first]
-    lines: list[list[object]] = [
-        ["model", "temperature", *families, *first, "n", *means, *ends, "not_finite", *signatures, "suite"]
+    first: list[str] = []
+    if protocol is not None:
+        unusable = {metric.name for metric in needing(protocol.columns, protocol.lacking)}
+        names = dict.fromkeys(parse_metric(column)[0] for column in protocol.columns)
+        first = [name for name in names if name not in unusable]
+    means = [metric.name for metric in table.metrics if metric.name not in first]
+    ends = [f"{metric.name}_{end}" for metric in table.metrics if metric.permits_test for end in ("low", "high")]
+    lines: list[dict[str, object]] = [
+        {
+            "model": line.setting.model,
+            "temperature": line.setting.temperature,
+            **({} if protocol is None else {"family": line.family, "competes": not line.is_variant}),
+            **{name: line.numbers.get(name, "") for name in first},
+            "n": line.n,
+            **{name: line.numbers[name] for name in [*means, *ends]},
+            "not_finite": line.not_finite,
+            **{f"{metric.name}_signature": metric.signature for metric in table.metrics},
+            "suite": suite,
+        }
+        for line in table.lines
     ]
-    for line in table.lines:
-        cells = line.cells
-        lines.append(
-            [
-                line.setting.model,
-                line.setting.temperature,
-                *([] if protocol is None else [line.family, not line.is_variant]),
-                *(cells[name].mean if name in cells else "" for name in first),
-                line.n,
-                *(cells[name].mean for name in means),
-                *(end for name in tested for end in (cells[name].low, cells[name].high)),
-                line.not_finite,
-                *(metric.signature for metric in table.metrics),
-                suite,
-            ]
-        )
-    return csv_text(lines)
-
-
-def _suite_columns(protocol: Protocol) -> list[str]:
-    """Return the names of the metrics of a suite that can be measured with the samples and the scale of a run."""
-    unusable = needing(protocol.columns, protocol.lacking)
-    names = dict.fromkeys(parse_metric(column)[0] for column in protocol.columns)
-    return [name for name in names if name not in {metric.name for metric in unusable}]
+    return csv_text([[*lines[0]], *([*line.values()] for line in lines)])
 
 
 def rows_csv(values: Values, metrics: Sequence[MetricInfo], suite: str, *, missing: bool = True) -> str:

@@ -53,30 +53,23 @@ def log_report(folders: Sequence[Path], tracker: str) -> str:
         accelerator = Accelerator(cpu=True, log_with=tracker, project_dir=FOLDER)
         accelerator.init_trackers(name if tracker == "tensorboard" else PROJECT, init_kwargs=settings_of(name, 0))
         [open_tracker] = accelerator.trackers
-        _LOG[tracker](open_tracker, _numbers(table), results, table, strip)
+        numbers = {
+            f"{name}/{line.setting.folder}": number
+            for line in table.lines
+            for name, number in line.numbers.items()
+            if math.isfinite(number)
+        }
+        _LOG[tracker](open_tracker, numbers, results, table, strip)
         open_tracker.finish()
     except Exception as error:  # each tracker has errors of its own
         raise TrackerError(f"--log-with {tracker}: {one_line(error)}; the report itself is written") from error
     return name
 
 
-def _numbers(table: Table) -> dict[str, float]:
-    """Return means and the ends of their intervals, in full precision."""
-    numbers = {
-        f"{metric.name}{end}/{line.setting.folder}": value
-        for metric in table.metrics
-        for line in table.lines
-        if (cell := line.cells.get(metric.name)) is not None
-        for end, value in (("", cell.mean), ("_low", cell.low), ("_high", cell.high))
-    }
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
-
-
 def _printed(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of the printed table; of variants as well."""
     columns = ["model", *(header(metric) for metric in table.columns), "n"]
-    lines = (*table.models, *table.variants)
-    return columns, [[line.label, *(cell.text for cell in table.cells(line)), str(line.n)] for line in lines]
+    return columns, [[line.label, *(cell.text for cell in table.cells(line)), str(line.n)] for line in table.shown]
 
 
 def _tensorboard(tracker: Any, numbers: dict[str, float], _: Results, table: Table, strip: Any) -> None:  # noqa: ANN401

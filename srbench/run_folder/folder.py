@@ -89,14 +89,11 @@ def subjects(
     by_group: dict[str, list[SampleRecord]] = {}
     for sample in sorted(samples, key=lambda sample: natural(sample.image)):
         by_group.setdefault(groups.get(sample.image, "") if metric.per == "group" else "", []).append(sample)
-    return [
-        Subject(name, digest("set", metric.digest, [_identity(each, hr_pixels) for each in own]), tuple(own))
-        for name, own in by_group.items()
-    ]
-
-
-def _identity(sample: SampleRecord, hr_pixels: Callable[[str], str]) -> tuple[str, list[str], str]:
-    return sample.image, [output.pixels for output in sample.outputs], hr_pixels(sample.image)
+    subjects = []
+    for name, own in by_group.items():
+        images = [(each.image, [output.pixels for output in each.outputs], hr_pixels(each.image)) for each in own]
+        subjects.append(Subject(name, digest("set", metric.digest, images), tuple(own)))
+    return subjects
 
 
 def is_kept(file: Path, recorded: ImageDigest | None) -> bool:

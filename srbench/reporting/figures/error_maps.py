@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -20,6 +20,7 @@ from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import is_third_party, load_metric
 from srbench.plugins import PluginError
 from srbench.plugins.registry import call
+from srbench.reporting.results import Results
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,9 +52,10 @@ ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
 DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
 
 
-def kinds_of(metrics: Iterable[MetricInfo], *, has_hr: bool) -> list[MapKind]:
-    """Return the kinds of maps for a report with these metrics; without HR, only maps that do not need HR."""
-    if not has_hr:
+def kinds_of(results: Results) -> list[MapKind]:
+    """Return the kinds of maps in a report; without HR, only maps that do not need HR."""
+    metrics = results.manifest.of_images
+    if not results.has_hr:
         return [*(MapKind.of(metric) for metric in metrics if metric.map), DEVIATION]
     return [ERROR, *map(MapKind.of, mapped(metrics)), DEVIATION]
 

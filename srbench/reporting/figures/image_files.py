@@ -25,6 +25,7 @@ from srbench.reporting.figures.error_maps import (
     MapKind,
     Pixels,
     Values,
+    kinds_of,
     map_file,
     map_png,
     maps_of,
@@ -170,8 +171,8 @@ def write_images(
     with_outputs = {row.image for row in results.measurements if results.outputs(row)}
     names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
     mapped = evenly(names, EMBEDDED)
-    of_pixels = [kind for kind in results.map_kinds if kind.metric is None]
-    of_metrics = [kind for kind in results.map_kinds if kind.metric is not None]
+    of_pixels = [kind for kind in kinds_of(results) if kind.metric is None]
+    of_metrics = [kind for kind in kinds_of(results) if kind.metric is not None]
     of_code = [kind for kind in of_metrics if kind.metric is not None and ":" in kind.metric.spec]
     drawn = [kind for kind in of_metrics if runs_code or kind not in of_code]
     without_maps: dict[str, None] = {}

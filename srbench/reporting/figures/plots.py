@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from srbench.interfaces import MetricInfo
 from srbench.judging.tests import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
-from srbench.pages import markdown
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
 from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
@@ -59,12 +58,6 @@ class Plot:
     """True for a plot of minor interest, which is shown on request."""
     table: Sequence[Sequence[str]] = ()
     """Rows of text below the plot, the header first; empty for no table."""
-
-    @property
-    def markdown_table(self) -> str:
-        """The table in Markdown; empty if there is none."""
-        escaped = [list(map(markdown.escape, row)) for row in self.table]
-        return markdown.table(escaped[0], escaped[1:]) if escaped else ""
 
 
 def write_plots(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
-from srbench.reporting.figures.error_maps import map_file
+from srbench.reporting.figures.error_maps import kinds_of, map_file
 from srbench.reporting.files import Draft
 from srbench.reporting.page.images import LR, Column, exact
 from srbench.reporting.results import Results
@@ -50,7 +50,7 @@ def image_contents(
         "widths": [width for width, _ in sizes],
         "heights": [height for _, height in sizes],
         "files": [
-            _by_pattern(names, [addresses.get(own[column]) if column in own else None for own in files.values()])
+            {place: addresses[own[column]] for place, own in enumerate(files.values()) if own.get(column) in addresses}
             for column in columns
         ],
         "maps": {} if draft is None else _maps(results, draft, names, columns),
@@ -65,7 +65,7 @@ def _addresses(place: Path, files: Sequence[Path]) -> dict[Path, str]:
     """Return relative addresses of images if the report at ``place`` lies in their run, else ``data:`` addresses."""
     run = place.parent
     linked = [file for file in files if file.is_relative_to(run)] if (run / MANIFEST).is_file() else []
-    addresses = {file: f"../{file.relative_to(run).as_posix()}" for file in linked}
+    addresses = {file: quote(f"../{file.relative_to(run).as_posix()}") for file in linked}
     embedded = [file for file in files if file not in addresses]
     Image.init()  # imports the formats; an import in a pool may meet another half done
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -89,40 +89,21 @@ def _size(files: Mapping[Column, Path]) -> tuple[int, int]:
 
 def _maps(
     results: Results, draft: Draft, names: Sequence[str], columns: Sequence[Column]
-) -> dict[str, list[dict[str, Any]]]:
-    """Return the addresses of maps by kind and column; only the column of a model's first sample has maps."""
+) -> dict[str, list[dict[int, str]]]:
+    """Return the addresses of maps by kind, column and place of the image; only the column of a model's first sample has maps."""
     maps = {}
-    for kind in results.map_kinds:
+    for kind in kinds_of(results):
         addresses = []
         for column in columns:
-            shown: list[str | None] = [None] * len(names)
+            shown = {}
             if column.setting is not None and not column.sample:
                 setting = results.settings[column.setting].folder
-                drawn = [map_file(kind, setting, name) for name in names]
-                shown = [file if file in draft else None for file in drawn]
-            addresses.append(_by_pattern(names, shown))
-        if any(column["pattern"] or column["others"] for column in addresses):
+                files = {place: map_file(kind, setting, name) for place, name in enumerate(names)}
+                shown = {place: quote(file) for place, file in files.items() if file in draft}
+            addresses.append(shown)
+        if any(addresses):
             maps[kind.name] = addresses
     return maps
-
-
-def _by_pattern(names: Sequence[str], addresses: Sequence[str | None]) -> dict[str, Any]:
-    """Encode addresses as FOLDER NAME ENDING (``pattern``, None if few images have such an address).
-
-    ``others`` are the addresses that differ from the pattern by index of the image, None if the image has no file.
-    """
-    pattern: tuple[str, str] | None = None
-    pairs = [(name, address) for name, address in zip(names, addresses, strict=True) if address is not None]
-    linked = [(name, address) for name, address in pairs if not address.startswith("data:")]
-    if 2 * len(linked) > len(names):
-        first, link = linked[0]
-        folder, _, ending = link.rpartition(first)
-        pattern = folder, ending
-    others: dict[int, str | None] = {}
-    for place, (name, address) in enumerate(zip(names, addresses, strict=True)):
-        if address != (None if pattern is None else name.join(pattern)):
-            others[place] = address if address is None or address.startswith("data:") else quote(address)
-    return {"pattern": pattern, "others": others}
 
 
 def _values(rows: Sequence[Measurement | None], metric: MetricInfo) -> list[Any] | None:

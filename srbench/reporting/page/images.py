@@ -75,7 +75,7 @@ def columns_of(results: Results, files: dict[str, dict[Column, Path]]) -> list[C
 
 
 @dataclass(frozen=True)
-class Carried:
+class Embedded:
     """Images embedded in a page."""
 
     addresses: dict[str, dict[Column, str]]
@@ -86,7 +86,7 @@ class Carried:
     """False if only the first sample of each model is embedded."""
 
 
-def carry(files: Files, room: int) -> Carried:
+def embed(files: Files, room: int) -> Embedded:
     """Embed images with the best quality that fits into ``room`` bytes of text.
 
     Tries lossless images, then compressed images, then compressed images of first samples only. If even these are too
@@ -98,16 +98,16 @@ def carry(files: Files, room: int) -> Carried:
             name: {column: path for column, path in by_column.items() if all_samples or not column.sample}
             for name, by_column in files.items()
         }
-        addresses = _carry(wanted, quality, room)
+        addresses = _embed_in_order(wanted, quality, room)
         if len(addresses) == len(files):
             break
     if files and not addresses:
         first = next(iter(wanted))
-        addresses = _carry({first: wanted[first]}, quality, math.inf)
-    return Carried(addresses, quality, all_samples)
+        addresses = _embed_in_order({first: wanted[first]}, quality, math.inf)
+    return Embedded(addresses, quality, all_samples)
 
 
-def _carry(files: Files, quality: int | None, room: float) -> dict[str, dict[Column, str]]:
+def _embed_in_order(files: Files, quality: int | None, room: float) -> dict[str, dict[Column, str]]:
     """Embed images in their order until there is no more room."""
     taken: dict[str, dict[Column, str]] = {}
     Image.init()  # imports the formats; an import in a pool may meet another half done

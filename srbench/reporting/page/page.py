@@ -18,19 +18,17 @@ from markupsafe import Markup
 
 from srbench.interfaces import GROUPS
 from srbench.pages.fragments import in_script
+from srbench.reporting.figures.error_maps import kinds_of
 from srbench.reporting.figures.plots import FOLDER, Plot
 from srbench.reporting.files import Choices, Draft
 from srbench.reporting.page.contents import image_contents
-from srbench.reporting.page.images import MAILABLE, Carried, Column, carry, columns_of, kept_files
+from srbench.reporting.page.images import MAILABLE, Column, Embedded, columns_of, embed, kept_files
 from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.results import Results
 from srbench.reporting.table import Table
-from srbench.reporting.text import PAIRS_FILE
 from srbench.run_folder.measurements import Measurement
 
-FILES = ("report.md", "table.tex", "table.csv", "rows.csv", PAIRS_FILE)
-"""Other files of a report, to which the page links."""
 _SLACK = 2_000
 """Bytes reserved for the sentences on embedded images."""
 
@@ -55,8 +53,6 @@ def page(
     results: Results,
     table: Table,
     draft: Draft,
-    plots: Sequence[Plot],
-    plots_of_samples: Sequence[Plot],
     facts: Mapping[str, object],
     choices: Choices,
     copies: Mapping[str, str],
@@ -69,13 +65,19 @@ def page(
     models differ most.
     """
     embedded = choices.single_file
+
+    def source(plot: Plot) -> str:
+        """Return the address of the file of a plot, or the file itself as a ``data:`` address."""
+        file = f"{FOLDER}/{plot.file}"
+        svg = base64.b64encode(draft.read(file)).decode() if embedded else ""
+        return f"data:image/svg+xml;base64,{svg}" if embedded else quote(file)
+
     rows = _rows(results)
     files = {name: kept_files(results, name, lines) for name, lines in rows.items()}
     kept = {name: by_column for name, by_column in files.items() if by_column}
     lines, leading = leaders(results, table)
     opening = opening_of(results, leading)
     columns = columns_of(results, files)
-    kinds = results.map_kinds
     of_images = [metric for metric in table.columns if metric.is_of_images]
     contents = {
         "scale": results.protocol.scale,
@@ -86,7 +88,10 @@ def page(
         "settings": [setting.label for setting in results.settings],
         "competing": [index for index, line in enumerate(table.lines) if not line.is_variant],
         "projected": [index for index, line in enumerate(table.lines) if line.is_projected],
-        "maps": [{"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper} for kind in kinds],
+        "maps": [
+            {"name": kind.name, "title": kind.title, "unit": kind.unit, "upper": kind.upper}
+            for kind in kinds_of(results)
+        ],
         "columns": [asdict(column) for column in columns],
         "images": image_contents(results, of_images, files, columns, rows, None if embedded else draft),
     }
@@ -104,18 +109,17 @@ def page(
         "manifest_texts": [json.dumps(manifest, indent=1, ensure_ascii=False) for manifest in manifests],
         "by_group": metrics,
         "groups": [(name, len(list(group))) for name, group in groupby(metric.group for metric in metrics)],
-        "others": [name for name in FILES if not embedded and name in draft],
-        "plots": _with_sources(plots, draft, embedded=embedded),
-        "plots_of_samples": _with_sources(plots_of_samples, draft, embedded=embedded),
+        "others": [name for name in draft.listing.files if not embedded and "/" not in name],
+        "source": source,
     }
     if not embedded:
-        return rendered("report.html.jinja", shown=len(kept), carried="", contents=_json(contents), **facts)
-    shell = rendered("report.html.jinja", shown=0, carried="", contents=_json(contents), **facts)
+        return rendered("report.html.jinja", shown=len(kept), limits="", contents=_json(contents), **facts)
+    shell = rendered("report.html.jinja", shown=0, limits="", contents=_json(contents), **facts)
     order = list(dict.fromkeys([*leading, *kept]))
-    carried = carry({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
-    _fill(contents, columns, carried)
-    text, shown = _sentences(carried, len(kept)), len(carried.addresses)
-    return rendered("report.html.jinja", shown=shown, carried=text, contents=_json(contents), **facts)
+    images = embed({name: kept[name] for name in order[: choices.most]}, MAILABLE - _SLACK - len(shell.encode()))
+    _fill(contents, columns, images)
+    text, shown = _sentences(images, len(kept)), len(images.addresses)
+    return rendered("report.html.jinja", shown=shown, limits=text, contents=_json(contents), **facts)
 
 
 def _json(value: object) -> Markup:
@@ -131,38 +135,27 @@ def _rows(results: Results) -> dict[str, dict[int, Measurement]]:
     return {name: by_line for name, by_line in rows.items() if by_line}
 
 
-def _fill(contents: dict[str, Any], columns: Sequence[Column], carried: Carried) -> None:
+def _fill(contents: dict[str, Any], columns: Sequence[Column], images: Embedded) -> None:
     """Insert embedded images into the contents of a page; drop the first view if its image is not embedded."""
-    contents["compressed"] = carried.quality is not None
+    contents["compressed"] = images.quality is not None
     files = dict(zip(columns, contents["images"]["files"], strict=True))
     for place, name in enumerate(contents["images"]["names"]):
-        for column, address in carried.addresses.get(name, {}).items():
-            files[column]["others"][place] = address
-    if contents["opening"] and contents["opening"]["image"] not in carried.addresses:
+        for column, address in images.addresses.get(name, {}).items():
+            files[column][place] = address
+    if contents["opening"] and contents["opening"]["image"] not in images.addresses:
         contents["opening"] = None
 
 
-def _sentences(carried: Carried, kept: int) -> str:
+def _sentences(images: Embedded, kept: int) -> str:
     """Return sentences on the limits of embedded images."""
     sentences = []
-    if len(carried.addresses) < kept:
-        sentences.append(f"This file includes {len(carried.addresses)} of {kept} images, and the values of all.")
-    if not carried.all_samples:
+    if len(images.addresses) < kept:
+        sentences.append(f"This file includes {len(images.addresses)} of {kept} images, and the values of all.")
+    if not images.all_samples:
         sentences.append("Of models that sample, it includes only the first sample.")
-    if carried.quality is not None:
+    if images.quality is not None:
         sentences.append(
-            f"Images are compressed here (WebP, quality {carried.quality}); values were measured on the lossless images "
+            f"Images are compressed here (WebP, quality {images.quality}); values were measured on the lossless images "
             "in the run folder."
         )
     return " ".join(sentences)
-
-
-def _with_sources(plots: Sequence[Plot], draft: Draft, *, embedded: bool) -> list[tuple[Plot, str]]:
-    """Return plots with the addresses of their files, or with the files themselves as ``data:`` addresses."""
-    files = [f"{FOLDER}/{plot.file}" for plot in plots]
-    sources = [_svg(draft.read(file)) if embedded else quote(file) for file in files]
-    return [*zip(plots, sources, strict=True)]
-
-
-def _svg(content: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"

@@ -9,13 +9,6 @@ function comparable(values, rows, metric) {
   return values.map((value, place) => (isOfProjection(place) ? null : value));
 }
 
-/** The address of an image: from its pattern, or stored if it differs from that; null if there is no file. */
-function addressOf({ pattern, others }, place) {
-  const quoted = (text) => text.split("/").map(encodeURIComponent).join("/");
-  if (place in others) return others[place];
-  return pattern && quoted(pattern.join(stored.names[place]));
-}
-
 class PageImage {
   constructor(place) {
     this.place = place;
@@ -26,13 +19,12 @@ class PageImage {
 
   /** The address of a column's file, or null. */
   file(column) {
-    return addressOf(stored.files[column], this.place);
+    return stored.files[column][this.place] ?? null;
   }
 
   /** The address of a column's map of a kind, or null. */
   map(kind, column) {
-    const addresses = stored.maps[kind]?.[column];
-    return addresses ? addressOf(addresses, this.place) : null;
+    return stored.maps[kind]?.[column][this.place] ?? null;
   }
 
   hasFiles() {

@@ -13,8 +13,9 @@ from record_runs import forge_list
 from srbench.benchmark.run import score_run
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
+from srbench.reporting.leaderboard import renew
 from srbench.reporting.rendering import code_of_report
-from srbench.reporting.report import renew_report, write_report
+from srbench.reporting.report import write_report
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
@@ -133,7 +134,7 @@ def test_a_caption_and_label_of_the_author_stay_when_the_report_is_renewed(finis
     assert [line for line in table.read_text().splitlines() if line.startswith((r"\caption", r"\label"))] == lines
     assert report_findings(finished) == []
     (finished / "report" / "report.html").unlink()
-    renew_report(finished)
+    renew(finished)
     assert all(line in table.read_text() for line in lines)
     assert command("report", finished).code == 0
     assert r"\cite" not in table.read_text()

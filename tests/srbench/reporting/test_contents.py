@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from srbench.reporting.page.contents import _addresses, _by_pattern, _values
+from srbench.reporting.page.contents import _addresses, _values
 
 METRIC = SimpleNamespace(name="psnr", digits=2)
 
@@ -22,17 +22,6 @@ def test_values_have_two_digits_more_than_are_printed_and_gaps_where_rows_are_mi
     found = _values(rows([23.512345, 24.25], None, [math.inf, -math.inf], math.nan), METRIC)
     assert found == [[23.5123, 24.25], None, ["inf", "-inf"], "nan"]
     assert _values(rows(None, None), METRIC) is None
-
-
-def test_addresses_follow_from_names_where_they_do():
-    addresses = ["../images/lr/a.png", "../images/lr/b.png", None, "../images/lr/d.png", "data:image/webp;base64,AA"]
-    found = _by_pattern(list("abcdf"), addresses)
-    assert found == {"pattern": ("../images/lr/", ".png"), "others": {2: None, 4: "data:image/webp;base64,AA"}}
-    odd = _by_pattern(["a", "b"], ["../images/lr/a.png", "../else where/b.png"])
-    assert odd["others"] == {1: "../else%20where/b.png"}
-    assert _by_pattern(["a", "b"], [None, None]) == {"pattern": None, "others": {}}
-    few = _by_pattern(list("abcdef"), ["maps/m/a.png", *[None] * 5])
-    assert few == {"pattern": None, "others": {0: "maps/m/a.png"}}, "of 10,000 images, 30 have maps"
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from filelock import FileLock
 
 from srbench.reporting import ReportError, files
 from srbench.reporting.files import FILE, put_in_place, read_listing, replacing
-from srbench.reporting.report import renew_report, write_report
+from srbench.reporting.leaderboard import renew
+from srbench.reporting.report import write_report
 
 FIRST = {"report.md": b"first", "plots/a.svg": b"<svg>", "gone.csv": b"1"}
 SECOND = {"report.md": b"second", "plots/a.svg": b"<svg>"}
@@ -199,18 +200,18 @@ def files_of_images():
 
 
 def test_a_report_is_renewed_only_if_it_is_missing_or_older_than_the_records(finished, command):
-    renew_report(finished)
+    renew(finished)
     page = finished / "report" / "report.html"
     made = page.stat().st_mtime_ns
-    renew_report(finished)
+    renew(finished)
     assert page.stat().st_mtime_ns == made
     command("report", finished, "--intervals", "--format", "html,csv")
     assert command("score", finished, "--metrics", "lr_psnr").code == 0
     (finished / "report" / "report.md").unlink()
-    renew_report(finished)
+    renew(finished)
     assert not (finished / "report" / "report.md").exists(), "the report is that of the present records"
     write_report([finished], ["csv"], intervals=True)
-    renew_report(finished)
+    renew(finished)
     assert json.loads((finished / "report" / FILE).read_text())["choices"]["intervals"], "its choices stay"
     assert "LR-PSNR" in page.read_text()
 
@@ -226,7 +227,7 @@ def test_a_report_is_made_again_if_an_image_is_lost_or_comes_back(finished, comm
     assert strip.read_bytes() != drawn, "without the model"
     assert "images/near/" in (finished / "report" / "report.html").read_text()
     lost.write_bytes(content)
-    renew_report(finished)
+    renew(finished)
     assert strip.read_bytes() == drawn
 
 

@@ -22,7 +22,7 @@ from record_runs import Made, forge_list, write_run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.reporting.files import Choices, read_listing, replacing
-from srbench.reporting.leaderboard import read_leaderboard, renew_leaderboard, write_leaderboard
+from srbench.reporting.leaderboard import read_leaderboard, renew, write_leaderboard
 from srbench.reporting.page.opening import strip_of_run
 from srbench.reporting.report import FORMATS
 from srbench.reporting.results import read_results
@@ -755,10 +755,10 @@ def test_latex_compiles(measured):
 
 def test_a_report_is_renewed_with_its_choices(measured, command):
     shutil.rmtree(measured / "report")
-    renew_leaderboard(measured)
+    renew(measured)
     assert {file.name for file in (measured / "report").iterdir()} >= {*FORMATS.values()}, "there was none: all formats"
     write_leaderboard([measured], ["csv"], choices=Choices(intervals=True))
-    renew_leaderboard(measured)
+    renew(measured)
     listing = read_listing(measured / "report")
     assert sorted(listing.files) == ["report.html", "table.csv"], "and the page to view"
     assert listing.choices.intervals

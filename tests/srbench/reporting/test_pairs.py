@@ -15,7 +15,7 @@ from srbench import Results
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import read_listing
 from srbench.reporting.latex import captioned_table
-from srbench.reporting.report import renew_report
+from srbench.reporting.leaderboard import renew
 from srbench.reporting.results import read_results
 from srbench.reporting.table import table_of, table_of_runs
 from srbench.reporting.text import markdown_table
@@ -95,7 +95,7 @@ def test_files_state_pairs_on_request_alone(run, command):
         ("c", r"\textsuperscript{ab}"),
     ]
     assert report_findings(folder) == []
-    renew_report(folder)
+    renew(folder)
     assert read_listing(place).choices.pairs
     (place / "pairs.csv").write_text((place / "pairs.csv").read_text().replace(",20\n", ",21\n"))
     assert {finding.where for finding in report_findings(folder)} == {"report/pairs.csv"}

@@ -215,4 +215,4 @@ def test_a_run_that_cannot_be_written_or_is_being_written_takes_no_votes(run, se
 def test_files_and_add_go_together(run, command, arguments):
     left = command("vote", run, *arguments.split())
     assert left.code == 2
-    assert re.search(r"--add takes the files that raters have saved: srbench vote RUN --add VOTES", left.err)
+    assert re.search(r"--add takes the files that raters have saved: srbench vote RUN --add FILE", left.err)
