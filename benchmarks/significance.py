@@ -280,8 +280,8 @@ def main() -> None:
     print(table(header, lines(["1 test", "3 tests"], gates)), end="\n\n")
     header = ["500 tests, in one of which B is worse by 6 sd: fails", "n = 16", "n = 100"]
     print(table(header, lines(["gate"], [[gate(images, 500, 5, 6.0) for images in (16, 100)]])), end="\n\n")
-    header = ["votes: one of equally good models is ahead", *(f"{images} images" for images in (2, 6, 8, 12, 20))]
-    votes = [[ahead(rows, images, draws // 4) for images in (2, 6, 8, 12, 20)] for rows in (2, 3, 5)]
+    header = ["votes: one of equally good models is ahead", *(f"{images} images" for images in (2, 6, 8, 22, 100))]
+    votes = [[ahead(rows, images, draws // 4) for images in (2, 6, 8, 22, 100)] for rows in (2, 3, 5)]
     print(table(header, lines(["2 models", "3 models", "5 models"], votes)), end="\n\n")
     header = ["calibrated rows: one said to spread less or more", *(f"{images} images" for images in counts)]
     kinds = [(rows, n, is_uneven) for is_uneven in (False, True) for rows in (1, 10) for n in (5, 10)]
