@@ -117,7 +117,6 @@ def write_report(
     if out is None and len(results.runs) > 1:
         raise ReportError("several runs have no folder in common; name one for the report with --out")
     choices = Choices(single_file, most, baseline, intervals, pairs, caption, label)
-    baseline_row = _baseline(results, baseline)
     place = results.runs[0].folder.path / FOLDER if out is None else out
     files = [place / file for name, file in FORMATS.items() if name in formats]
     made_from = (records, images_of(results), choices, code_of_report(__name__))
@@ -134,7 +133,7 @@ def write_report(
     if not is_up_to_date:
         with replacing(place) as draft:
             draft.listing.records, draft.listing.images, draft.listing.choices, draft.listing.code = made_from
-            _make_report(results, facts, draft, choices, formats, baseline_row, progress, runs_code=runs_code)
+            _make_report(results, facts, draft, choices, formats, progress, runs_code=runs_code)
     table: Table = facts["table"]
     protocol = protocol_line(results.protocol.suite, table.columns, table.units)
     remarks = [*filter(None, [table.left_out]), *urgent_notes(results), *facts["summary"]]
@@ -158,11 +157,10 @@ def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
     """
     place = results.runs[0].folder.path / FOLDER
     formats = [name for name, file in FORMATS.items() if file in listing.files]
-    baseline = _baseline(results, listing.choices.baseline)
     keys = {name: key for name, key in listing.keys.items() if not name.startswith(f"{SAMPLES}/")}
     with TemporaryDirectory() as temporary:
         draft = Draft(place, Path(temporary), replace(listing, keys=keys))
-        _make_report(results, _facts(results), draft, listing.choices, formats, baseline)
+        _make_report(results, _facts(results), draft, listing.choices, formats)
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix[1:] in FORMATS}
 
 
@@ -178,12 +176,15 @@ def _make_report(
     draft: Draft,
     choices: Choices,
     formats: Sequence[str],
-    baseline: int,
     progress: Progress = silent,
     *,
     runs_code: bool = False,
 ) -> None:
-    """Write all files of a report, given its variables."""
+    """Write all files of a report, given its variables. Raises ReportError for an unknown baseline."""
+    rows = [setting.folder for setting in results.settings]
+    if choices.baseline is not None and choices.baseline not in rows:
+        raise ReportError(unknown("baseline", choices.baseline, rows))
+    baseline = rows.index(choices.baseline) if choices.baseline else 0
     table = facts["table"]
     environments = [each for run in results.runs for each in run.folder.environments.values()]
     on_gpu = {each.key for each in environments if "gpu" in each.facts}
@@ -223,14 +224,6 @@ def _make_report(
         copies = {"LaTeX": texts["table.tex"], "Markdown": tables["score_table"], "CSV": texts["table.csv"]}
         text = page(results, table, draft, facts, choices, copies)
         draft.write("report.html", text.encode())
-
-
-def _baseline(results: Results, name: str | None) -> int:
-    """Return the row of a setting by its name, such as ``srflow-t0.8``; by default the first. Raises ReportError."""
-    names = [setting.folder for setting in results.settings]
-    if name is not None and name not in names:
-        raise ReportError(unknown("baseline", name, names))
-    return names.index(name) if name else 0
 
 
 def _facts(results: Results) -> dict[str, Any]:
