@@ -30,8 +30,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.models.loading import scale_of
 from srbench.models.names import require_label
 from srbench.models.wrapped import move
-from srbench.reporting.results import Results as MeasuredResults
-from srbench.reporting.results import read_run
+from srbench.reporting.results import Runs, read_run
 from srbench.reporting.table import table_of_runs
 from srbench.run_folder.limits import SAMPLES, SUITE
 from srbench.run_folder.request import IMAGES, PHOTOS, RunSpec
@@ -79,7 +78,7 @@ def _without_our_frames(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-class Results(MeasuredResults):
+class Results(Runs):
     """Results of a run folder, returned by ``evaluate`` or opened with ``Results(folder)``.
 
     Examples:

@@ -18,7 +18,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
 from srbench.reporting.files import put_in_place
 from srbench.reporting.rendering import rendered
-from srbench.reporting.results import Results, Run, read_results
+from srbench.reporting.results import Run, Runs, read_results
 from srbench.reporting.table import header, of_lr, table_of_runs
 from srbench.reporting.text import empty_table
 from srbench.run_folder.measurements import Measurement
@@ -34,7 +34,7 @@ SHOWN = 4
 class Comparison:
     """Two models at one temperature each."""
 
-    results: Results
+    results: Runs
     a: list[Measurement]
     b: list[Measurement]
     differences: list[Difference]
@@ -67,7 +67,7 @@ class Comparison:
         return "" if difference.verdict == "not judged" else ("undecided", *self.labels)[difference.better]
 
 
-def compare_models(results: Results, a: str, b: str) -> Comparison:
+def compare_models(results: Runs, a: str, b: str) -> Comparison:
     """Compare two models of a run, named ``srflow``, or ``srflow-t0.8`` if there are several temperatures.
 
     Raises ReportError for an unknown or ambiguous name.
@@ -211,7 +211,7 @@ def _chosen(rows: dict[str, list[Measurement]], name: str, run: Path) -> list[Me
     return rows[of_model[0]]
 
 
-def _compare(results: Results, a: list[Measurement], b: list[Measurement]) -> Comparison:
+def _compare(results: Runs, a: list[Measurement], b: list[Measurement]) -> Comparison:
     if not {row.image for row in a} & {row.image for row in b}:
         where, labels = results.runs[0].folder.path, (side[0].setting.label for side in (a, b))
         raise ReportError(f"{where}: {' and '.join(labels)} have no image in common; measure both on the same images")

@@ -10,7 +10,7 @@ from srbench.judging.verdicts import best_rows, calibrations
 from srbench.reporting.figures.plots import by_model
 from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.files import Draft
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.reporting.samples import Sampler, saved_samplers
 from srbench.reporting.sections import Section
 from srbench.reporting.summary import CRPS, ENERGY
@@ -20,7 +20,7 @@ from srbench.terminal.progress import Progress, silent
 from srbench.words import joined
 
 
-def distribution_section(results: Results, table: Table, out: Draft, progress: Progress = silent) -> Section | None:
+def distribution_section(results: Runs, table: Table, out: Draft, progress: Progress = silent) -> Section | None:
     """Return the section of a report; None for a table without CRPS and LPIPS energy. Its plots are not written yet.
 
     Raises SRBenchError if saved images have unequal sizes.

@@ -11,7 +11,7 @@ from srbench.judging.tests import fewest_units
 from srbench.judging.verdicts import losses
 from srbench.reporting import ReportError
 from srbench.reporting.compare import Comparison
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.words import joined, listed, number_of, unknown
 
 
@@ -69,7 +69,7 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
     return Gate(False, f"{models} in {titles} {corrected(tests)}.")
 
 
-def _named(results: Results, names: Sequence[str]) -> list[MetricInfo]:
+def _named(results: Runs, names: Sequence[str]) -> list[MetricInfo]:
     """Return the metrics of these names. Raises ValueError as ``gate`` does."""
     metrics = results.metrics
     by_name = {metric.spec: metric for metric in metrics} | {metric.name: metric for metric in metrics}

@@ -1,6 +1,6 @@
 """The leaderboard: tables of all runs below some folders, a block for each set of images, scale and protocol.
 
-A block is a ``Results``, as the table of ``srbench report A B`` is. Nothing is compared across blocks.
+A block is a ``Runs``, as the table of ``srbench report A B`` is. Nothing is compared across blocks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from srbench.reporting.rendering import code_of_report, rendered, style_and_scri
 from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
-    Results,
     Run,
+    Runs,
     by_setting,
     difference,
     read_results,
@@ -60,7 +60,7 @@ _DEFAULT = Choices()
 class RunsBlock(Block):
     """The table of some runs, verified runs first."""
 
-    results: Results
+    results: Runs
 
     def subject(self, times: str = "x") -> str:
         """Return dataset and scale, such as ``set5 4x``, or ``set5, restoration`` at scale 1."""
@@ -396,7 +396,7 @@ def _blocks(groups: Sequence[Sequence[Run]]) -> list[RunsBlock]:
     columns = {suite: united_metrics(runs) for suite, runs in of_suite.items()}
     blocks = []
     for group, dataset in zip(groups, _datasets(groups), strict=True):
-        results = Results(group, columns[group[0].protocol.suite])
+        results = Runs(group, columns[group[0].protocol.suite])
         blocks.append(RunsBlock(table_of_runs(results, best_first=True), dataset, results.protocol.scale, results))
     return sorted(blocks, key=lambda block: (block.results.protocol.suite, block.dataset, block.scale))
 

@@ -10,7 +10,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.page.images import small
 from srbench.reporting.rendering import rendered
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.reporting.summary import summary
 from srbench.reporting.table import table_of_runs
 
@@ -18,7 +18,7 @@ _SIDE = 720
 """Longest side of the strip in pixels."""
 
 
-def notebook_html(results: Results, failures: int = 0, *, temporary: bool = False) -> str:
+def notebook_html(results: Runs, failures: int = 0, *, temporary: bool = False) -> str:
     """Return self-contained HTML of the results of a run for a notebook cell, without scripts.
 
     The strip shows the first image whose pair and outputs are saved.
@@ -36,7 +36,7 @@ def notebook_html(results: Results, failures: int = 0, *, temporary: bool = Fals
     )
 
 
-def _strip(results: Results) -> tuple[str, str] | None:
+def _strip(results: Runs) -> tuple[str, str] | None:
     """Return the name of an image and the ``data:`` address of its strip; None if no image is saved."""
     kept = (row.image for row in results.measurements if results.outputs(row) and results.pair(row.image))
     name = next(kept, None)

@@ -10,7 +10,7 @@ from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import DEPENDENT, few_units_sentence, printed
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.models import RUNTIMES
-from srbench.reporting.results import Results, mean_of, verdict_on
+from srbench.reporting.results import Runs, mean_of, verdict_on
 from srbench.reporting.table import Table, of_lr, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.values import is_missing
@@ -20,7 +20,7 @@ _NAMED = 5
 """Largest number of images named in a note."""
 
 
-def notes_of(results: Results, table: Table) -> list[str]:
+def notes_of(results: Runs, table: Table) -> list[str]:
     """Return sentences on missing images and values, outliers, failures, differing machines and so on."""
     return [
         *filter(None, [table.left_out]),
@@ -51,12 +51,12 @@ def notes_of(results: Results, table: Table) -> list[str]:
     ]
 
 
-def urgent_notes(results: Results) -> list[str]:
+def urgent_notes(results: Runs) -> list[str]:
     """Return the notes that a terminal shows beneath the table too."""
     return [*_contradicted(results), *_outdated(results), *_in_training(results), *_other_samples(results)]
 
 
-def _contradicted(results: Results) -> Iterator[str]:
+def _contradicted(results: Runs) -> Iterator[str]:
     """Note the contradicted ones of several runs, which the report of a folder leaves out."""
     if len(results.runs) > 1:
         for run in results.runs:
@@ -74,18 +74,18 @@ def missing_maps(titles: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _lacking(results: Results) -> Iterator[str]:
+def _lacking(results: Runs) -> Iterator[str]:
     """Note metrics that only some runs have."""
     if results.lacking:
         yield f"Metrics that not all runs have, with a dash in the rows of a run without them: {results.lacking}."
 
 
-def _without_hr(results: Results) -> Iterator[str]:
+def _without_hr(results: Runs) -> Iterator[str]:
     if not results.has_hr:
         yield f"There are no HR images: the columns of {results.protocol.suite} that need them are left out."
 
 
-def _cropped(results: Results) -> Iterator[str]:
+def _cropped(results: Runs) -> Iterator[str]:
     """Note HR images whose sides are not multiples of the scale."""
     sizes = {name: size for name in results.images if (size := results.uncropped(name))}
     if sizes:
@@ -98,18 +98,18 @@ def _cropped(results: Results) -> Iterator[str]:
         )
 
 
-def _in_groups(results: Results) -> Iterator[str]:
+def _in_groups(results: Runs) -> Iterator[str]:
     """Note that images of a group count separately, although they may be much alike."""
     if results.values.is_dependent:
         yield (f"The {results.manifest.extent} count one by one, without tests and intervals: {DEPENDENT}.")
 
 
-def _missing_shards(results: Results) -> Iterator[str]:
+def _missing_shards(results: Runs) -> Iterator[str]:
     if missing := results.manifest.missing_shards:
         yield f"This is a part of a run: {missing}."
 
 
-def _coverage(results: Results) -> Iterator[str]:
+def _coverage(results: Runs) -> Iterator[str]:
     images: dict[str, set[str]] = {}
     for run in results.runs:
         for setting in run.folder.manifest.settings:
@@ -127,7 +127,7 @@ def _coverage(results: Results) -> Iterator[str]:
         yield f"Not all of the {planned} images are measured: {counts}."
 
 
-def _outdated(results: Results) -> Iterator[str]:
+def _outdated(results: Runs) -> Iterator[str]:
     """Note outputs of earlier code, weights or images, which are left out of all means."""
     for run in results.runs:
         samples = ((setting, image) for image, known in run.folder.by_image.items() for setting in known.samples)
@@ -137,7 +137,7 @@ def _outdated(results: Results) -> Iterator[str]:
             yield f"Left out, because code, weights or images have changed since: {listed}. Run them again."
 
 
-def _in_training(results: Results) -> Iterator[str]:
+def _in_training(results: Runs) -> Iterator[str]:
     """Note models that were trained on images of the run, as far as their weights state the training images."""
     stated: dict[str, dict[str, bool]] = {}
     for row in results.measurements:
@@ -155,7 +155,7 @@ def _in_training(results: Results) -> Iterator[str]:
         )
 
 
-def _foreign(results: Results) -> Iterator[str]:
+def _foreign(results: Runs) -> Iterator[str]:
     """Note image files that were changed after they were measured."""
     if foreign := results.foreign_images():
         shown = ", ".join(f"{file.parent.name}/{file.name}" for file in foreign[:_NAMED])
@@ -163,7 +163,7 @@ def _foreign(results: Results) -> Iterator[str]:
         yield f"Not shown, because the files were changed after they were measured: {shown}{more}."
 
 
-def _missing(results: Results, table: Table) -> Iterator[str]:
+def _missing(results: Runs, table: Table) -> Iterator[str]:
     """Note missing values by metric and setting, and non-finite values."""
     missing = Counter(
         f"{metric.title} of {row.setting.label}"
@@ -183,7 +183,7 @@ def _missing(results: Results, table: Table) -> Iterator[str]:
         )
 
 
-def _of_many(results: Results, table: Table) -> Iterator[str]:
+def _of_many(results: Runs, table: Table) -> Iterator[str]:
     """Note columns that are not of images, and rows that lack them although a run of theirs has the column."""
     if words := single_values(table.columns):
         yield f"A single value, without interval and test: {words}."
@@ -207,12 +207,12 @@ def _of_many(results: Results, table: Table) -> Iterator[str]:
             )
 
 
-def _hardware(results: Results) -> Iterator[str]:
+def _hardware(results: Runs) -> Iterator[str]:
     if len(results.machines) > 1:
         yield f"Measured on different machines, so times and memory cannot be compared: {'; '.join(results.machines)}."
 
 
-def _environments(results: Results) -> Iterator[str]:
+def _environments(results: Runs) -> Iterator[str]:
     """Note facts of the environment that differ between outputs, or between values."""
     known = {key: record.facts for run in results.runs for key, record in run.folder.environments.items()}
     by_stage = {
@@ -230,7 +230,7 @@ def _environments(results: Results) -> Iterator[str]:
             yield f"{stage} in different environments, so last digits may differ: {'; '.join(sorted(differing))}."
 
 
-def _outside_torch(results: Results) -> Iterator[str]:
+def _outside_torch(results: Runs) -> Iterator[str]:
     """Note what computed the outputs of networks outside torch."""
     known = {key: record.facts for run in results.runs for key, record in run.folder.environments.items()}
     computed: dict[tuple[str, str], dict[str, None]] = {}
@@ -247,7 +247,7 @@ def _outside_torch(results: Results) -> Iterator[str]:
         yield f"{runtime}, computed {joined([*labels])}{remark}."
 
 
-def _outliers(results: Results) -> Iterator[str]:
+def _outliers(results: Runs) -> Iterator[str]:
     """Note outputs with values far outside [0, 1]."""
     by_label: dict[str, list[Measurement]] = {}
     for row in results.measurements:
@@ -262,7 +262,7 @@ def _outliers(results: Results) -> Iterator[str]:
         yield f"{outputs} of {label} had values below -0.5 or above 1.5 before clipping: {listed}{more}."
 
 
-def _seeds(results: Results) -> Iterator[str]:
+def _seeds(results: Runs) -> Iterator[str]:
     """Note different seeds of runs whose outputs are samples."""
     sampled = [run for run in results.runs if any(row.sample.drawn for row in run.measurements)]
     seeds = [run.folder.manifest.protocol.seed for run in sampled]
@@ -288,7 +288,7 @@ def projected(table: Table) -> Iterator[str]:
         yield f"{joined(titles)} of {joined([*labels])} {measures} the projection onto LR, not the network: not compared."
 
 
-def _saturated(results: Results) -> Iterator[str]:
+def _saturated(results: Runs) -> Iterator[str]:
     """Note images on which a metric is saturated and so cannot rank outputs."""
     for metric in results.manifest.of_images:
         worst = metric.saturates_at
@@ -315,7 +315,7 @@ def _without_interval(table: Table) -> Iterator[str]:
         yield f"No 95 % interval is given for the mean of fewer than {FEWEST_UNITS} {table.unit}s: {', '.join(few)}."
 
 
-def _lr_of_precomputed(results: Results) -> Iterator[str]:
+def _lr_of_precomputed(results: Runs) -> Iterator[str]:
     """Note precomputed outputs that are compared with LR images made by this run."""
     labels = list(dict.fromkeys(row.setting.model for row in results.measurements if row.sample.source))
     compared = [metric.title for metric in results.metrics if of_lr(metric)]
@@ -326,7 +326,7 @@ def _lr_of_precomputed(results: Results) -> Iterator[str]:
         )
 
 
-def _other_samples(results: Results) -> Iterator[str]:
+def _other_samples(results: Runs) -> Iterator[str]:
     """Note precomputed results with a different number of samples than the run, which lack some columns."""
     for run in results.runs:
         requested = run.protocol.samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from srbench.interfaces import SRBenchError
 from srbench.judging.sentences import agreement_sentence
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.reporting.sections import Section
 from srbench.reporting.table import Table
 from srbench.voting.agreement import Agreements, agreements_with_ratings
@@ -16,7 +16,7 @@ VOTES = "votes"
 """What metrics agree with, if not with a column of ratings."""
 
 
-def people_section(results: Results, table: Table) -> tuple[Section | None, list[str]]:
+def people_section(results: Runs, table: Table) -> tuple[Section | None, list[str]]:
     """Return the section on votes of a report's single run and on columns of ratings, and notes on what cannot be shown.
 
     The section is None without votes and ratings.
@@ -48,7 +48,7 @@ def people_section(results: Results, table: Table) -> tuple[Section | None, list
     ), notes
 
 
-def votes_of(results: Results) -> Tally | None:
+def votes_of(results: Runs) -> Tally | None:
     """Count the votes of a single run; None without votes. Raises SRBenchError."""
     path = results.runs[0].folder.path
     return tally(path) if len(results.runs) == 1 and read_votes(path) else None

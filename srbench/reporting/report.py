@@ -25,7 +25,7 @@ from srbench.reporting.notes import missing_maps, notes_of, urgent_notes
 from srbench.reporting.page.page import page
 from srbench.reporting.people import people_section
 from srbench.reporting.rendering import code_of_report, rendered
-from srbench.reporting.results import Results, read_results
+from srbench.reporting.results import Runs, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.sections import Section
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
@@ -149,7 +149,7 @@ def require_formats(formats: Sequence[str]) -> None:
         raise ReportError(f"unknown format {unknown_formats[0]!r}; choose from {choices}")
 
 
-def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
+def remade_texts(results: Runs, listing: Listing) -> dict[str, str]:
     """Make the texts of the report of a run again, by file name, with the choices of its listing. Nothing is written.
 
     Plots are drawn again and discarded; images of the report are reused, but not the numbers of samples, which texts
@@ -164,14 +164,14 @@ def remade_texts(results: Results, listing: Listing) -> dict[str, str]:
         return {name: draft.read(name).decode() for name in draft.listing.files if Path(name).suffix[1:] in FORMATS}
 
 
-def images_of(results: Results) -> str:
+def images_of(results: Runs) -> str:
     """Return a digest of which saved images exist and match their records: only these are shown."""
     pairs = [results.pair(name) is not None for name in results.images]
     return digest("images", pairs, [len(results.outputs(row)) for row in results.measurements])
 
 
 def _make_report(
-    results: Results,
+    results: Runs,
     facts: dict[str, Any],
     draft: Draft,
     choices: Choices,
@@ -226,7 +226,7 @@ def _make_report(
         draft.write("report.html", text.encode())
 
 
-def _facts(results: Results) -> dict[str, Any]:
+def _facts(results: Runs) -> dict[str, Any]:
     """Return the variables that the templates of Markdown and HTML share, but for notes and costs."""
     table = table_of_runs(results)
     people, unshown_votes = people_section(results, table)

@@ -92,7 +92,7 @@ class Run:
         return [commands[index] for index in sorted(made_by) if 0 <= index < len(commands)]
 
 
-class Results:
+class Runs:
     """Runs of one table: there is no ``difference`` between them.
 
     Equal results of several runs are one row. If a label has several meanings, each is followed by the name of its run.
@@ -288,7 +288,7 @@ def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measur
     return {setting: list(own) for setting, own in groupby(measurements, key=lambda each: each.setting)}
 
 
-def read_results(folders: Iterable[Path]) -> Results:
+def read_results(folders: Iterable[Path]) -> Runs:
     """Read the run folders of one table; shards of one request are joined.
 
     Raises ReportError, which names the ``difference``, if the runs cannot share a table, and SRBenchError if a folder is
@@ -301,7 +301,7 @@ def read_results(folders: Iterable[Path]) -> Results:
             raise ReportError(f"{paths} cannot share a table: {words}; report each by itself")
     if len({run.name for run in runs}) < len(runs):
         runs = [replace(run, name=f"{run.name} ({place})") for place, run in enumerate(runs, 1)]
-    return Results(runs)
+    return Runs(runs)
 
 
 def mean_of(measurement: Measurement, metric: MetricInfo) -> float:
@@ -465,7 +465,7 @@ class _Row:
 def _labelled(runs: Sequence[Run]) -> Sequence[Run]:
     """Give equal results of several runs one label, and every label of several models, seeds or values the run's name.
 
-    Results that have another label in another run are labelled ``one = other``.
+    Runs that have another label in another run are labelled ``one = other``.
     """
     if len(runs) == 1:
         return runs

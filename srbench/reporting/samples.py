@@ -20,7 +20,7 @@ from srbench.files.hashes import sha256_file
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.figures.image_files import evenly
 from srbench.reporting.files import Draft
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest, strict_json
 from srbench.terminal.progress import Progress, Step, silent
@@ -74,7 +74,7 @@ class Sampler:
 
 
 def saved_samplers(
-    results: Results, out: Draft, *, lpips: bool, progress: Progress = silent
+    results: Runs, out: Draft, *, lpips: bool, progress: Progress = silent
 ) -> tuple[list[Sampler], list[Setting]]:
     """Return the samplers of a run, and the rows with several samples that are not here: fewer than two of some image.
 

@@ -18,7 +18,7 @@ from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
 from srbench.reporting.families import families_of, run_of
-from srbench.reporting.results import Results, distinct, metric_key
+from srbench.reporting.results import Runs, distinct, metric_key
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined, natural
@@ -293,7 +293,7 @@ def _of_table(model: ModelInfo) -> Checkpoint | None:
     return replace(model.checkpoint, training=f"{model.checkpoint.training} @ {run}")
 
 
-def table_of_runs(results: Results, *, best_first: bool = False) -> Table:
+def table_of_runs(results: Runs, *, best_first: bool = False) -> Table:
     """Compute the table of one run, or of several runs in one table, whose rows may be sorted by their first metric.
 
     Its ``left_out`` also names the columns of the suite that need several samples per image or a larger scale.

@@ -19,7 +19,7 @@ from srbench.models.names import as_label
 from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.files import records_of
 from srbench.reporting.page.opening import leaders
-from srbench.reporting.results import Results, read_results
+from srbench.reporting.results import Runs, read_results
 from srbench.reporting.table import Table, header, table_of_runs
 from srbench.reporting.text import interval_table, markdown_table, table_csv
 from srbench.run_folder.records import digest
@@ -72,14 +72,14 @@ def _printed(table: Table) -> tuple[list[str], list[list[str]]]:
     return columns, [[line.label, *(cell.text for cell in table.cells(line)), str(line.n)] for line in table.shown]
 
 
-def _tensorboard(tracker: Any, numbers: dict[str, float], _: Results, table: Table, strip: Any) -> None:  # noqa: ANN401
+def _tensorboard(tracker: Any, numbers: dict[str, float], _: Runs, table: Table, strip: Any) -> None:  # noqa: ANN401
     parts = [markdown_table(table), markdown_table(table, "variants") if table.variants else "", interval_table(table)]
     tracker.log({**numbers, "table": "\n\n".join(filter(None, parts))}, 0)
     if strip is not None:
         tracker.log_images({"strip": np.asarray(strip.convert("RGB"))[None]}, 0, dataformats="NHWC")
 
 
-def _wandb(tracker: Any, numbers: dict[str, float], _: Results, table: Table, strip: Any) -> None:  # noqa: ANN401
+def _wandb(tracker: Any, numbers: dict[str, float], _: Runs, table: Table, strip: Any) -> None:  # noqa: ANN401
     columns, rows = _printed(table)
     tracker.log(numbers, 0)
     tracker.log_table("table", columns, rows, step=0)
@@ -87,7 +87,7 @@ def _wandb(tracker: Any, numbers: dict[str, float], _: Results, table: Table, st
         tracker.log_images({"strip": [strip]}, 0)
 
 
-def _trackio(tracker: Any, numbers: dict[str, float], _: Results, table: Table, strip: Any) -> None:  # noqa: ANN401
+def _trackio(tracker: Any, numbers: dict[str, float], _: Runs, table: Table, strip: Any) -> None:  # noqa: ANN401
     import pandas as pd
     import trackio
 
@@ -96,7 +96,7 @@ def _trackio(tracker: Any, numbers: dict[str, float], _: Results, table: Table, 
     tracker.log({**numbers, "table": trackio.Table(dataframe=pd.DataFrame(rows, columns=columns)), **images}, 0)
 
 
-def _mlflow(tracker: Any, numbers: dict[str, float], results: Results, table: Table, strip: Any) -> None:  # noqa: ANN401
+def _mlflow(tracker: Any, numbers: dict[str, float], results: Runs, table: Table, strip: Any) -> None:  # noqa: ANN401
     renamed = {re.sub(r"[^\w/. -]", lambda sign: _MLFLOW.get(sign[0], "_"), name): name for name in numbers}
     if len(renamed) < len(numbers):
         raise TrackerError("two models have equal names without the signs that MLflow refuses; choose other labels")
@@ -109,7 +109,7 @@ def _mlflow(tracker: Any, numbers: dict[str, float], results: Results, table: Ta
         tracker.log_artifacts(temporary)
 
 
-_LOG: dict[str, Callable[[Any, dict[str, float], Results, Table, Any], None]] = {
+_LOG: dict[str, Callable[[Any, dict[str, float], Runs, Table, Any], None]] = {
     "tensorboard": _tensorboard,
     "wandb": _wandb,
     "trackio": _trackio,

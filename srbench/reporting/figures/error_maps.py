@@ -20,7 +20,7 @@ from srbench.metrics.default_map import mapped
 from srbench.metrics.loading import is_third_party, load_metric
 from srbench.plugins import PluginError
 from srbench.plugins.registry import call
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ ERROR = MapKind("absolute, in grey levels", 64, name="error", title="error")
 DEVIATION = MapKind("deviation in grey levels", 32, name="deviation", title="spread of samples")
 
 
-def kinds_of(results: Results) -> list[MapKind]:
+def kinds_of(results: Runs) -> list[MapKind]:
     """Return the kinds of maps in a report; without HR, only maps that do not need HR."""
     metrics = results.manifest.of_images
     if not results.has_hr:

@@ -32,7 +32,7 @@ from srbench.reporting.figures.error_maps import (
 )
 from srbench.reporting.figures.strips import Part, figure_bytes, part_of
 from srbench.reporting.files import Draft
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest
@@ -61,7 +61,7 @@ class Example:
     Raises FileNotFoundError if the pair is not saved, ReportError if the sizes of images contradict each other.
     """
 
-    def __init__(self, results: Results, name: str, rows: Sequence[Measurement]) -> None:
+    def __init__(self, results: Runs, name: str, rows: Sequence[Measurement]) -> None:
         pair = results.pair(name)
         if pair is None:
             raise FileNotFoundError(name)
@@ -125,14 +125,14 @@ class Example:
         return np.asarray(Image.fromarray(self.lr).resize((self.width, self.height), Image.Resampling.BICUBIC))
 
 
-def strip_of(results: Results, name: str) -> bytes:
+def strip_of(results: Runs, name: str) -> bytes:
     """Draw the strip of one image as PNG, as in strips/. Raises as ``Example`` does."""
     rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
     shown = _one_per_model(rows, results.models)
     return Example(results, name, rows).strip_png(shown, _beneath(results))
 
 
-def _beneath(results: Results) -> list[MetricInfo]:
+def _beneath(results: Runs) -> list[MetricInfo]:
     """Return the metrics beneath the outputs of a strip: the first, if those of BENEATH are not measured."""
     return [metric for metric in results.metrics if metric.name in BENEATH] or [*results.metrics[:1]]
 
@@ -159,7 +159,7 @@ def evenly(names: Sequence[str], count: int = ILLUSTRATED) -> list[str]:
 
 
 def write_images(
-    results: Results, out: Draft, progress: Progress = silent, *, runs_code: bool = False
+    results: Runs, out: Draft, progress: Progress = silent, *, runs_code: bool = False
 ) -> tuple[list[str], list[str]]:
     """Write strips/ and maps/ of a report, reusing images of the last report whose keys are unchanged.
 
@@ -205,7 +205,7 @@ def _code() -> str:
 class _Files:
     """Strip and maps of one image in a report. The image is opened only if something has to be drawn."""
 
-    def __init__(self, results: Results, out: Draft, name: str) -> None:
+    def __init__(self, results: Runs, out: Draft, name: str) -> None:
         self.results, self.out, self.name = results, out, name
         self.rows = [row for row in results.measurements if row.image == name and results.outputs(row)]
 

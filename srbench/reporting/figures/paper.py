@@ -16,7 +16,7 @@ from srbench.reporting.figures.image_files import BENEATH, Example
 from srbench.reporting.figures.strips import MARK, Part, figure_bytes
 from srbench.reporting.latex import display_name
 from srbench.reporting.page.opening import leaders, opening_of
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.reporting.table import Line, Table, table_of_runs
 from srbench.words import joined, unknown
 
@@ -44,7 +44,7 @@ def windows_of(crops: Sequence[Crop], image: str) -> list[Box]:
 
 
 def parts_of_run(
-    results: Results,
+    results: Runs,
     images: Sequence[str] = (),
     models: Sequence[str] = (),
     crops: Sequence[Crop] = (),
@@ -129,7 +129,7 @@ def _named(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     return [*found.values()]
 
 
-def _metrics(results: Results, names: Sequence[str] | None) -> list[MetricInfo]:
+def _metrics(results: Runs, names: Sequence[str] | None) -> list[MetricInfo]:
     """Return metrics of images by name. Raises ReportError."""
     measured = {metric.name: metric for metric in results.metrics if metric.is_of_images}
     if names is None:
@@ -140,7 +140,7 @@ def _metrics(results: Results, names: Sequence[str] | None) -> list[MetricInfo]:
     return [measured[name] for name in names]
 
 
-def _default_image(results: Results, table: Table) -> list[str]:
+def _default_image(results: Runs, table: Table) -> list[str]:
     opening = opening_of(results, leaders(results, table)[1])
     saved = [row.image for row in results.measurements if results.outputs(row) and results.pair(row.image)]
     if opening is None and not saved:

@@ -17,14 +17,14 @@ from srbench.interfaces import MetricInfo
 from srbench.reporting.figures.error_maps import kinds_of, map_file
 from srbench.reporting.files import Draft
 from srbench.reporting.page.images import LR, Column, exact
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import Value
 
 
 def image_contents(
-    results: Results,
+    results: Runs,
     metrics: Sequence[MetricInfo],
     files: Mapping[str, Mapping[Column, Path]],
     columns: Sequence[Column],
@@ -88,7 +88,7 @@ def _size(files: Mapping[Column, Path]) -> tuple[int, int]:
 
 
 def _maps(
-    results: Results, draft: Draft, names: Sequence[str], columns: Sequence[Column]
+    results: Runs, draft: Draft, names: Sequence[str], columns: Sequence[Column]
 ) -> dict[str, list[dict[int, str]]]:
     """Return the addresses of maps by kind, column and place of the image; only the column of a model's first sample has maps."""
     maps = {}

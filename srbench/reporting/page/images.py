@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from srbench.images.decoding import FORMATS
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.run_folder.measurements import Measurement
 
 MAILABLE = 8_000_000
@@ -48,12 +48,12 @@ Files = Mapping[str, Mapping[Column, Path]]
 """Files by image and column."""
 
 
-def lr_of(results: Results) -> Column:
+def lr_of(results: Runs) -> Column:
     """Return LR under its title, which is another at scale 1."""
     return replace(LR, title=results.protocol.lr_title)
 
 
-def kept_files(results: Results, image: str, lines: dict[int, Measurement]) -> dict[Column, Path]:
+def kept_files(results: Runs, image: str, lines: dict[int, Measurement]) -> dict[Column, Path]:
     """Return the saved files of an image; ``lines`` are its rows by index in the table."""
     files = dict(zip((lr_of(results), HR), results.pair(image) or (), strict=False))
     for line, row in lines.items():
@@ -67,7 +67,7 @@ def kept_files(results: Results, image: str, lines: dict[int, Measurement]) -> d
     return files
 
 
-def columns_of(results: Results, files: dict[str, dict[Column, Path]]) -> list[Column]:
+def columns_of(results: Runs, files: dict[str, dict[Column, Path]]) -> list[Column]:
     """Return the columns of a page: LR, HR if there is one, then outputs in the order of the table."""
     outputs = {column for by_column in files.values() for column in by_column} - {LR, HR}
     order = sorted(outputs, key=lambda column: (column.setting, -1 if column.sample is None else column.sample))

@@ -15,7 +15,7 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import BENEATH, Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.page.images import HR, Column, kept_files, lr_of
-from srbench.reporting.results import Results, mean_of
+from srbench.reporting.results import Runs, mean_of
 from srbench.reporting.summary import decisive_metrics
 from srbench.reporting.table import Table
 from srbench.run_folder.measurements import Measurement
@@ -60,7 +60,7 @@ class Strip:
     caption: str
 
 
-def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
+def leaders(results: Runs, table: Table) -> tuple[list[int], dict[str, list[Measurement]]]:
     """Find the runner-up and the leader in the first metric of ``decisive_metrics``: in perception, if it is measured.
 
     Returns their indices in the table, and their rows by image for the images that both saved and on which they differ,
@@ -94,7 +94,7 @@ def leaders(results: Results, table: Table) -> tuple[list[int], dict[str, list[M
     return lines, {image: rows[image] for image in sorted(shown, key=lambda image: -gaps[image])}
 
 
-def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -> Opening | None:
+def opening_of(results: Runs, leading: Mapping[str, Sequence[Measurement]]) -> Opening | None:
     """Return the first view of a page: where the leaders differ most, or a single model from HR or, without HR,
     from bicubic interpolation of LR.
 
@@ -112,7 +112,7 @@ def opening_of(results: Results, leading: Mapping[str, Sequence[Measurement]]) -
     return Opening(image, example.width, example.height, window)
 
 
-def strip_of_run(results: Results, table: Table) -> Strip | None:
+def strip_of_run(results: Runs, table: Table) -> Strip | None:
     """Return the strip of a run, one row per model; None where there is no first view."""
     lines, leading = leaders(results, table)
     opening = opening_of(results, leading)

@@ -25,7 +25,7 @@ from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Column, Embedded, columns_of, embed, kept_files
 from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.rendering import rendered, style_and_script
-from srbench.reporting.results import Results
+from srbench.reporting.results import Runs
 from srbench.reporting.table import Table
 from srbench.run_folder.measurements import Measurement
 
@@ -50,7 +50,7 @@ _SCRIPTS = (
 
 
 def page(
-    results: Results,
+    results: Runs,
     table: Table,
     draft: Draft,
     facts: Mapping[str, object],
@@ -126,7 +126,7 @@ def _json(value: object) -> Markup:
     return Markup(in_script(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))))
 
 
-def _rows(results: Results) -> dict[str, dict[int, Measurement]]:
+def _rows(results: Runs) -> dict[str, dict[int, Measurement]]:
     """Return the rows of every measured image by index in the table, in the order of the run."""
     lines = {setting: line for line, setting in enumerate(results.settings)}
     rows: dict[str, dict[int, Measurement]] = {name: {} for name in results.images}
