@@ -46,6 +46,7 @@ def test_copies_and_single_numbers_cross(gpu):
     there = torch.rand(4, 4, device=gpu.device)
     assert gpu.holds(there.cpu().to(there), there.clone().copy_(torch.rand(4, 4)), there * torch.rand(()))
     assert there.cpu().device.type == "cpu"
+    assert not gpu.holds(there, torch.rand(4))
 
 
 def test_waits_are_seen(gpu):

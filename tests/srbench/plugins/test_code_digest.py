@@ -191,12 +191,13 @@ FOLLOWED = {
         "srtest_package.other srtest_package.sibling start",
         "numpy torch",
     ),
-    "a relative import of a single file": (
-        {"start.py": EITHER, "part.py": "import torch\nF = 1\n"},
-        "part start",
-        "torch",
+    "a relative import of a single file": ({"start.py": EITHER, "part.py": "import torch\n"}, "part start", "torch"),
+    "packages around a module": (
+        {"start.py": "import part.a", "part/__init__.py": "", "part/a.py": ""},
+        "part part.a start",
+        "",
     ),
-    "srbench by its version": ({"start.py": "from srbench.metrics import psnr\n"}, "start", "srbench"),
+    "srbench by its version": ({"start.py": "from srbench import x\n", "srbench.py": ""}, "start", "srbench"),
 }
 
 
