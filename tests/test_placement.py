@@ -15,9 +15,7 @@ import pytest
 import torch
 from torch.utils import backend_registration
 
-PROGRAMS = [
-    Path(__file__).with_name("placement") / f"{name}.py" for name in ("flow", "networks", "metrics", "training")
-]
+PROGRAMS = [Path(__file__).with_name("placement") / f"{name}.py" for name in ("networks", "metrics", "training")]
 
 pytestmark = pytest.mark.slow
 

@@ -21,10 +21,10 @@ from srbench.images.folders import groups_of, images_in
 from srbench.images.io import header_size, quantize, read_uint8
 from srbench.images.pairing import (
     ending_of,
+    partners,
     require_larger_hr,
     require_partners,
     scale_of_sizes,
-    without_partner,
 )
 from srbench.interfaces import ImageMetric, ImagePair, ImageSet, MetricInfo, Need, SampledImage, SetMetric, SRBenchError
 from srbench.machine.processes import PIXELS, may_have_gpu, measuring_workers
@@ -287,19 +287,18 @@ def _paired(
     Raises:
         ImageError: Images lack a partner, or pairs have no common scale.
     """
-    by_name = _without_ending(low, results, scale) if high is None and low is not None else low
-    own_names = results.names_in_clips if average == GROUPS else results.names
-    names = tuple(high or by_name or own_names())
+    by_name = low
+    if high is None and low is not None:  # names of LR images may end in x4 where those of outputs do not
+        ending = ending_of(low, results.stems, scale)
+        shorter = {name.removesuffix(ending): path for name, path in low.items() if name.endswith(ending)}
+        by_name = shorter if len(shorter) == len(low) and shorter.keys() <= results.stems else low
+    names = tuple(high or by_name or results.names(in_clips=average == GROUPS))
     results.pair_with(names, scale)
     lacking = results.without_partner(names, hr or lr)
-    ending = ""
-    if by_name is not None:
-        ending = ending_of(by_name, names, scale)
-        lacking += without_partner(names, hr, by_name, lr, ending)
-    require_partners(lacking)
     if by_name is None:
+        require_partners(lacking)
         return names, None, scale
-    by_name = {name: by_name[name + ending] for name in names}
+    by_name = partners(names, hr, by_name, lr, scale, lacking)
     larger = {name: results.paths(name)[0] for name in names} if high is None else high
     sizes = ((name, header_size(larger[name]), header_size(by_name[name])) for name in names)
     if scale is not None:
@@ -309,13 +308,6 @@ def _paired(
         if scale is not None:  # pair again: now names that state another scale are refused
             return _paired(results, hr, high, lr, low, scale, average)
     return names, by_name, scale
-
-
-def _without_ending(low: Mapping[str, Path], results: ResultFolder, scale: int | None) -> Mapping[str, Path]:
-    """Strip ``x4`` or ``_x4`` from the names of LR images if the names of the outputs all lack it."""
-    ending = ending_of(low, results.stems, scale)
-    names = {name.removesuffix(ending): path for name, path in low.items() if name.endswith(ending)}
-    return names if len(names) == len(low) and names.keys() <= results.stems else low
 
 
 @dataclass(frozen=True)
@@ -393,7 +385,7 @@ class Pairs:
     def pixels(self) -> float:
         """Number of pixels of all outputs, estimated from the sizes of a few."""
         mean = fmean(math.prod(header_size(self.results.paths(image)[0])) for image in probed(self.images))
-        return mean * sum(map(self.results.count, self.images))
+        return mean * sum(len(self.results.paths(image)) for image in self.images)
 
     @property
     def lacking(self) -> dict[Need, Lack]:
@@ -407,7 +399,7 @@ class Pairs:
             lacking["scale"] = Lack("; give --scale, or LR images with --lr")
         if self.scale == 1:
             lacking["downscaling"] = Lack()
-        if all(self.results.count(image) <= 1 for image in self.images):
+        if all(len(self.results.paths(image)) <= 1 for image in self.images):
             lacking["samples"] = Lack("; name them NAME_sample0.png and NAME_sample1.png")
         if not self.groups.keys() >= set(self.images):
             lacking["groups"] = Lack("; put the images of each into a subfolder")

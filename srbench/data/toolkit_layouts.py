@@ -45,13 +45,11 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
         return None
     known = {path.name for path in folder.iterdir() if path.is_dir()}
     if "HR" in known:
-        return _edsr(folder, scale)
+        return _in_subfolders(folder, "HR", f"LR_bicubic/X{scale}")
     if "GTmod12" in known:
-        hr, lr = images_in(folder / "GTmod12"), folder / f"LRbicx{scale}"
-        return Layout("GTmod12", hr, images_in(lr), lr.name) if lr.is_dir() else Layout("GTmod12", hr)
+        return _in_subfolders(folder, "GTmod12", f"LRbicx{scale}")
     if known >= set(STABLESR):
-        high, low = STABLESR
-        return Layout(high, images_in(folder / high), images_in(folder / low), low)
+        return _in_subfolders(folder, *STABLESR)
     of_scales = sorted(name for name in known if re.fullmatch(r"image_SRF_\d+", name))
     if f"image_SRF_{scale}" in of_scales:
         return _selfexsr(folder / f"image_SRF_{scale}", scale)
@@ -63,21 +61,20 @@ def find_layout(folder: Path, scale: int) -> Layout | None:
     return None
 
 
-def _edsr(folder: Path, scale: int) -> Layout:
-    hr, lr = images_in(folder / "HR"), folder / "LR_bicubic" / f"X{scale}"
-    if not lr.is_dir():
-        return Layout("HR", hr)
-    return Layout("HR", hr, images_in(lr), f"LR_bicubic/X{scale}")
+def _in_subfolders(folder: Path, hr: str, lr: str) -> Layout:
+    images = images_in(folder / hr)
+    return Layout(hr, images, images_in(folder / lr), lr) if (folder / lr).is_dir() else Layout(hr, images)
 
 
 def _selfexsr(folder: Path, scale: int) -> Layout:
     """Find HR and LR, ignoring outputs in the same folder such as NAME_SRF_4_bicubic.png."""
+    name = folder.resolve().name
     kinds: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
     for stem, path in images_in(folder).items():
-        if (match := _SRF.fullmatch(stem)) and folder.resolve().name == f"image_SRF_{match[2]}":
+        if (match := _SRF.fullmatch(stem)) and name == f"image_SRF_{match[2]}":
             kinds[match[3]][match[1]] = path
     if not kinds["HR"]:
-        raise ImageError(f"{folder}: contains no {folder.name.removeprefix('image_')}_HR image; check the path")
-    name = folder.resolve().name
-    lr = kinds["LR"] if name == f"image_SRF_{scale}" else {}
-    return Layout(name, kinds["HR"], lr or None, name if lr else "")
+        raise ImageError(f"{folder}: contains no {name.removeprefix('image_')}_HR image; check the path")
+    if kinds["LR"] and name == f"image_SRF_{scale}":
+        return Layout(name, kinds["HR"], kinds["LR"], name)
+    return Layout(name, kinds["HR"])

@@ -153,8 +153,17 @@ def try_protocols(
         groups = {} if isinstance(hr, Mapping) else groups_of(hr_images)
     hr_folder = "hr" if isinstance(hr, Mapping) else hr
     if scale is None and lr is not None:
-        scale = _scale(lr, hr_images, hr_folder)
-    _pair(outputs, "sr" if isinstance(sr, Mapping) else sr, hr_images, hr_folder, scale)
+        sizes = {
+            name: header_size(image) if isinstance(image, Path) else (image.shape[-1], image.shape[-2])
+            for name, image in hr_images.items()
+        }
+        scale = scale_of_pairs(sizes, hr_folder, images_in(Path(lr)), lr)
+    if isinstance(outputs, ResultFolder):
+        outputs.pair_with(hr_images, scale)
+        require_partners(outputs.without_partner(hr_images, hr_folder))
+    else:
+        alone = [name for name in outputs if name not in hr_images]
+        require_partners(without_partner(hr_images, hr_folder, outputs, "sr", "", alone))
     images = Images(outputs, hr_images, tuple(families), (scale,) if scale else SCALES, choose_device(device))
     compared = _measured(images, workers, progress)
     usable = [image for image in compared if not image.fault]
@@ -184,37 +193,6 @@ def _single(batches: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         if len(batch) > 1:
             raise ExplainError(f"{name} has {len(batch)} HR images; give one (3, H, W)")
     return {name: batch[0] for name, batch in batches.items()}
-
-
-def _pair(
-    outputs: ResultFolder | Mapping[str, Tensor],
-    sr: object,
-    hr_images: Mapping[str, object],
-    hr: object,
-    scale: int | None,
-) -> None:
-    """Pair outputs with HR images by name; ``sr`` and ``hr`` name the folders in error messages.
-
-    Raises ImageError, which names every image without a partner.
-    """
-    if isinstance(outputs, ResultFolder):
-        outputs.pair_with(hr_images, scale)
-        lacking = outputs.without_partner(hr_images, hr)
-    else:
-        lacking = without_partner(hr_images, hr, outputs, sr, "")
-    require_partners(lacking)
-
-
-def _scale(lr: str | Path, hr_images: Mapping[str, Path | Tensor], hr: object) -> int | None:
-    """Compute the scale from the sizes of HR and LR.
-
-    Raises ImageError if images lack a partner or pairs have no common scale.
-    """
-    sizes = {
-        name: header_size(image) if isinstance(image, Path) else (image.shape[-1], image.shape[-2])
-        for name, image in hr_images.items()
-    }
-    return scale_of_pairs(sizes, hr, images_in(Path(lr)), lr)
 
 
 def _measured(images: Images, workers: int | None, progress: Progress) -> list[ImageValues]:

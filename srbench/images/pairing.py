@@ -29,14 +29,21 @@ def ending_of(files: Collection[str], names: Collection[str], scale: int | None 
 
 
 def partners(
-    names: Collection[str], hr: object, files: Mapping[str, Path], lr: object, scale: int | None = None
+    names: Collection[str],
+    hr: object,
+    files: Mapping[str, Path],
+    lr: object,
+    scale: int | None = None,
+    lacking: Iterable[Unpaired] = (),
 ) -> dict[str, Path]:
     """Find the file for every name; ``files`` are the images of folder ``lr``, and ``hr`` is the folder of ``names``.
 
-    Raises ImageError naming every image without a partner in either folder.
+    Raises ImageError naming every image without a partner in either folder, after those that are ``lacking`` already.
     """
     ending = ending_of(files, names, scale)
-    require_partners(without_partner(names, hr, files, lr, ending))
+    paired = {name + ending for name in names}
+    alone = [file for file in files if file not in paired]
+    require_partners([*lacking, *without_partner(names, hr, files, lr, ending, alone)])
     return {name: files[name + ending] for name in names}
 
 
@@ -45,24 +52,23 @@ Unpaired = tuple[object, Sequence[str], Sequence[str]]
 
 
 def without_partner(
-    names: Collection[str], hr: object, files: Collection[str], lr: object, ending: str
+    names: Collection[str],
+    hr: object,
+    files: Collection[str],
+    lr: object,
+    ending: str,
+    alone: Sequence[str],
+    limit: int | None = None,
 ) -> list[Unpaired]:
-    """Unpaired images of two folders, given the suffix ``ending``. Raises ImageError as ``unpaired`` does."""
-    paired = {name + ending for name in names}
-    missing = [name for name in names if name + ending not in files]
-    return unpaired(names, hr, missing, lr, [file for file in files if file not in paired], ending)
+    """Unpaired images of two folders, given the suffix ``ending`` and the images that are ``alone`` in ``lr``.
 
-
-def unpaired(
-    names: Collection[str], hr: object, missing: Sequence[str], lr: object, alone: Sequence[str], ending: str
-) -> list[Unpaired]:
-    """Unpaired images of two folders: names of ``hr`` that are ``missing`` in ``lr``, and images ``alone`` in ``lr``.
-
-    Raises ImageError if ``lr`` has an image twice, with and without the suffix ``ending``.
+    Only the first ``limit`` names count as missing in ``lr``. Raises ImageError if ``lr`` has an image twice, with and
+    without the suffix.
     """
-    if duplicates := [name for name in alone if ending and name in names and name not in missing]:
-        name = duplicates[0]
-        raise ImageError(f"{lr}: {name} and {name}{ending} both belong to {name}; move one of them away")
+    missing = [name for name in [*names][:limit] if name + ending not in files]
+    for name in alone:
+        if ending and name in names and name not in missing:
+            raise ImageError(f"{lr}: {name} and {name}{ending} both belong to {name}; move one of them away")
     return [
         (lr, [name + ending for name in missing], alone),
         (hr, [file.removesuffix(ending) for file in alone if file not in names], missing),
@@ -71,19 +77,16 @@ def unpaired(
 
 def require_partners(lacking: Iterable[Unpaired]) -> None:
     """Raise ImageError naming all missing images, with the nearest existing name for the first few."""
-    faults = [
-        f"{folder} lacks {', '.join([*_with_nearest(missing[:SUGGESTED], alone), *missing[SUGGESTED:]])}"
-        for folder, missing, alone in lacking
-        if missing
-    ]
+    faults = []
+    for folder, missing, alone in lacking:
+        if missing:
+            named = [*missing]
+            for place, name in enumerate(missing[:SUGGESTED]):
+                if nearest := get_close_matches(name, alone, n=1):
+                    named[place] = f"{name} (nearest: {nearest[0]})"
+            faults.append(f"{folder} lacks {', '.join(named)}")
     if faults:
         raise ImageError(f"images are paired by name, but {'; '.join(faults)}; add, rename or remove images")
-
-
-def _with_nearest(missing: Iterable[str], alone: Sequence[str]) -> Iterable[str]:
-    for name in missing:
-        nearest = get_close_matches(name, alone, n=1)
-        yield f"{name} (nearest: {nearest[0]})" if nearest else name
 
 
 Size = tuple[int, int]
@@ -98,12 +101,10 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
 
     Images of equal sizes have scale 1. Raises ImageError unless all pairs have the same scale, a whole number.
     """
-    pairs = list(pairs)
-    require_larger_hr(pairs)
+    known = [pair for pair in pairs if 0 not in (*pair[1], *pair[2])]
+    require_larger_hr(known)
     scales: dict[int, str] = {}
-    for name, hr, lr in pairs:
-        if 0 in (*hr, *lr):
-            continue
+    for name, hr, lr in known:
         scale = round(hr[0] / lr[0])
         if scale < 1 or any(abs(side - scale * low) >= scale for side, low in zip(hr, lr, strict=True)):
             raise ImageError(

@@ -13,7 +13,7 @@ from srbench.files.config import load_toml
 from srbench.files.hashes import sha256_files
 from srbench.images.folders import images_by_name
 from srbench.images.io import read_image
-from srbench.images.pairing import Unpaired, ending_of, unpaired
+from srbench.images.pairing import Unpaired, ending_of, without_partner
 from srbench.interfaces import SRBenchError
 
 if TYPE_CHECKING:
@@ -63,38 +63,25 @@ class ResultFolder:
         """Set the ending that fits these names of images best; only that of ``scale`` if it is known."""
         self.ending = ending_of(self.stems, names, scale)
 
-    def __contains__(self, name: str) -> bool:
-        """Return whether the folder has a result for the image of this name."""
-        return name + self.ending in self.stems
-
     @cached_property
     def stems(self) -> frozenset[str]:
         """Names of all results, with the ending."""
         return frozenset(self.files) | frozenset(self._samples)
 
-    def names(self) -> tuple[str, ...]:
+    def names(self, *, in_clips: bool = False) -> tuple[str, ...]:
         """Names of the images, inferred from the files alone; samples of an image share its name.
 
-        Raises SRBenchError if the files leave the names ambiguous: in subfolders, or if a name has both a single result
-        and samples.
+        Raises SRBenchError if the files leave the names ambiguous: in subfolders, unless these are ``in_clips``, or if a
+        name has both a single result and samples.
         """
-        if self._has_subfolders:
+        if self._has_subfolders and not in_clips:
             raise SRBenchError(
                 f"{self.folder}: its subfolders may be clips or samples, which the names of HR or LR images tell; give "
                 "those images, --average groups for clips, or names NAME_sample0.png for samples"
             )
-        return self.names_in_clips()
-
-    def names_in_clips(self) -> tuple[str, ...]:
-        """The same if subfolders, if there are any, are clips."""
         names = {match[1] if (match := _SAMPLE.fullmatch(stem)) else stem for stem in self.files}
         self.unpaired(names)
         return tuple(sorted(names))
-
-    def count(self, name: str) -> int:
-        """Number of results for the image of this name."""
-        stem = name + self.ending
-        return 1 if stem in self.files else len(self._samples.get(stem, {}))
 
     @property
     def samples(self) -> int | None:
@@ -111,23 +98,24 @@ class ResultFolder:
         """
         names = dict.fromkeys(name + self.ending for name in names)
         stems = {path: stem for stem, path in self.files.items()}
+        used: set[Path] = set()
         for name in names:
-            samples = [path for path in self._numbered(name) if stems[path] not in names]
-            if name in self.files and samples:
-                raise SRBenchError(
-                    f"{self.folder}: {name} has both a single result, {self.files[name].name}, and a sample, "
-                    f"{samples[0].name}; move one of them away"
-                )
-        used = {path for name in names for path in self._numbered(name)}
-        used |= {self.files[name] for name in names if name in self.files}
+            samples = self._numbered(name)
+            used.update(samples)
+            if name in self.files:
+                used.add(self.files[name])
+                if others := [path for path in samples if stems[path] not in names]:
+                    raise SRBenchError(
+                        f"{self.folder}: {name} has both a single result, {self.files[name].name}, and a sample, "
+                        f"{others[0].name}; move one of them away"
+                    )
         return [str(path.relative_to(self.folder).with_suffix("")) for path in stems if path not in used]
 
     def without_partner(self, names: Collection[str], hr: object, limit: int | None = None) -> list[Unpaired]:
         """Unpaired images of the folder and of ``hr``, the folder of these names, of which only the first ``limit`` count
         as missing. Raises errors as ``unpaired`` does.
         """
-        missing = [name for name in list(names)[:limit] if name not in self]
-        return unpaired(names, hr, missing, self.folder, self.unpaired(names), self.ending)
+        return without_partner(names, hr, self.stems, self.folder, self.ending, self.unpaired(names), limit)
 
     def read(self, name: str) -> Tensor:
         """Read the results for an image: (n, 3, s*h, s*w) in [0, 1], samples ordered by number.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -54,8 +54,7 @@ class Patches:
         self._folders = data
         self._hr = decoded(data)
         self._lr = decoded(lr) if lr else downscaled(self._hr, scale)
-        partner = None if lr else {name: name for name in self._hr.names}
-        self._pairs = usable_pairs(self._hr, self._lr, scale, config.patch, partner)
+        self._pairs = usable_pairs(self._hr, self._lr, scale, config.patch, is_downscaled=not lr)
 
     def centres(self, most: int, side: int) -> list[ImagePair]:
         """Central crops, of at most ``side`` HR pixels a side, of up to ``most`` evenly spread images."""
@@ -133,17 +132,18 @@ def usable_pairs(
     lr: ImageStore | ImageSizes,
     scale: int,
     patch: int,
-    partner: Mapping[str, str] | None = None,
+    *,
+    is_downscaled: bool = False,
 ) -> list[tuple[int, int]]:
     """Numbers of the HR and LR image of every pair that gives patches; warns of the pairs left out.
 
-    ``partner`` names the LR image of every HR image; without it, images are paired by name. Raises ImageError or
-    TrainingError if names do not pair, HR and LR are exchanged, or no pair gives patches.
+    Images are paired by name; LR that ``is_downscaled`` from HR has its names. Raises ImageError or TrainingError if
+    names do not pair, HR and LR are exchanged, or no pair gives patches.
     """
-    paired = _partners(hr, lr, scale) if partner is None else partner
+    paired = {name: name for name in hr.names} if is_downscaled else _partners(hr, lr, scale)
     numbers = {name: number for number, name in enumerate(lr.names)}
     pairs = [(at, numbers[paired[name]]) for at, name in enumerate(hr.names) if paired[name] in numbers]
-    if partner is None:
+    if not is_downscaled:
         sides = ((hr.names[high], hr.sizes[high], lr.sizes[low]) for high, low in pairs)
         require_larger_hr((name, (w, h), (low_w, low_h)) for name, (h, w), (low_h, low_w) in sides)
     faults = {(high, low): _fault(hr.names[high], hr.sizes[high], lr.sizes[low], scale, patch) for high, low in pairs}

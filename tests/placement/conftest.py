@@ -57,7 +57,7 @@ class Imagination(FakeTensorMode):
 
     def computed(self, func, types, args=(), kwargs=None):
         tensors = [*tensors_in([*args, *(kwargs or {}).values()])]
-        # Single numbers may come from the CPU. torch's own check leaves out some operations, such as fused optimisers.
+        # single numbers may come from the CPU; torch's own check leaves out some operations, such as fused optimisers
         devices = {tensor.device for tensor in tensors if tensor.dim()}
         if len(devices) > 1 and func is not ATEN.copy_.default:
             raise WrongDeviceError(f"{func}: not on the same device, but on {', '.join(sorted(map(str, devices)))}")
@@ -70,19 +70,17 @@ class Imagination(FakeTensorMode):
             made.constant = None
             return made
         if not all(isinstance(tensor, FakeTensor) for tensor in tensors):
-            args, kwargs = tree_map_only(Tensor, self.imagined, (args, kwargs or {}))
+            args, kwargs = self.imagined((args, kwargs or {}))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
-    def imagined(self, tensor):
-        """Convert a real tensor, made before the mode or read from a file, to one without numbers."""
-        return tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor)
+    def imagined(self, values):
+        """Convert real tensors, made before the mode or read from a file, to some without numbers."""
+        return tree_map_only(
+            Tensor, lambda tensor: tensor if isinstance(tensor, FakeTensor) else self.from_tensor(tensor), values
+        )
 
     def __deepcopy__(self, memo):
-        """Return the mode itself, to which all tensors of a copied network refer.
-
-        A copy of the mode would copy its weak references to memory. torch counts such a reference once, and freeing it
-        twice crashes the process later.
-        """
+        """Return the mode, to which all tensors of a copied network refer; freeing a copy crashes the process later."""
         return self
 
 
@@ -135,9 +133,7 @@ def as_array(tensor):
         raise WrongDeviceError("a GPU's memory cannot be read by numpy")
     numbers = np.random.default_rng(0).random(tuple(tensor.shape))
     kind = str(tensor.dtype).removeprefix("torch.")
-    return (
-        (255 * numbers).astype(np.uint8) if kind == "uint8" else numbers.astype(kind if "int" in kind else np.float32)
-    )
+    return (255 * numbers if kind == "uint8" else numbers).astype(kind if "int" in kind else np.float32)
 
 
 def pytest_addoption(parser):
@@ -157,7 +153,7 @@ def imagination(request):
         def from_file(path):
             with unset_fake_temporarily():
                 numbers = read(path)
-            return tree_map_only(Tensor, mode.imagined, numbers)
+            return mode.imagined(numbers)
 
         return from_file
 
@@ -184,30 +180,3 @@ def backward(gpu):
     """Skip programs that compute gradients where the simulated GPU is ``cuda``."""
     if gpu.device.type == "cuda":
         pytest.skip("torch asks the driver for streams before a backward pass")
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def left_behind(gpu):
-    """A context manager that moves the named parameter or buffer of a network to the CPU."""
-    if gpu.device.type == "cuda":
-        pytest.skip("seen on the imaginary device")
-
-    @contextmanager
-    def context(network, name):
-        path, _, last = name.rpartition(".")
-        layer = network.get_submodule(path)
-        tensors = layer._parameters if last in layer._parameters else layer._buffers
-        on_gpu = tensors[last]
-        try:
-            tensors[last] = on_gpu.cpu()
-            yield network.train(network.training)  # so that the network forgets its cached constants
-        finally:
-            tensors[last] = on_gpu
-            network.train(network.training)
-
-    return context

@@ -67,12 +67,7 @@ def start(self, kind, config, *sources, **sizes):
 @pytest.mark.filterwarnings("ignore:no RRDB weights")
 @pytest.mark.parametrize("name", TRAININGS)
 def test_training(name, gpu, backward, tmp_path, monkeypatch):
-    for method, replaced in {
-        "__init__": begin,
-        "first_batch": first_batch,
-        "start": start,
-        "fit": fit,
-    }.items():
+    for method, replaced in {"__init__": begin, "first_batch": first_batch, "start": start, "fit": fit}.items():
         monkeypatch.setattr(Training, method, replaced)
     monkeypatch.setattr(Training, "gpu", gpu, raising=False)
     vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}

@@ -83,7 +83,7 @@ def test_samples_in_folders(tmp_path, place):
     results = ResultFolder(tmp_path, 4)
     for level, name in enumerate(names):
         assert results.read(name)[:, 0, 0, 0].mul(255).round().tolist() == [100 * level + 2, 100 * level + 10]
-        assert name in results
+        assert name in results.stems
     assert results.unpaired(names) == []
     assert len(results.unpaired(names[:1])) == 2
     with pytest.raises(SRBenchError, match=r"no result named c; add c\.png"):
@@ -120,7 +120,7 @@ def test_samples_of_the_images_of_clips(tmp_path):
     results = ResultFolder(tmp_path, 4)
     assert results.read("000-00000")[:, 0, 0, 0].mul(255).round().tolist() == [2, 10]
     assert results.unpaired(["000-00000"]) == []
-    assert results.names_in_clips() == ("000-00000",)
+    assert results.names(in_clips=True) == ("000-00000",)
     write_png(tmp_path / "000" / "00000.png", flat(0))
     with pytest.raises(SRBenchError, match=r"000-00000 has both a single result, 00000\.png, and a sample"):
         ResultFolder(tmp_path, 4).unpaired(["000-00000"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -27,3 +28,17 @@ def new_process(tmp_path, monkeypatch):
 
     yield call
     call()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write files of the test's folder, all of the same time, so that only contents count."""
+
+    def call(files, time=1_700_000_000):
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            os.utime(path, (time, time))
+
+    return call

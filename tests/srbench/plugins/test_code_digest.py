@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,95 +18,19 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify
 
-PACKAGE = Path(srbench.__file__).parent
-
-MODEL = """
-import torch.nn.functional as F
-from srbench_test_helper import GAIN
-
-
-class Near:
-    def __init__(self, scale):
-        self.scale = scale
-
-    def __call__(self, lr):
-        return F.interpolate(lr, scale_factor=self.scale) * GAIN
-"""
 METRIC = """
+import os
 from srbench.interfaces import ImageMetric, MetricInfo
 
 
 class Mine(ImageMetric):
     info = MetricInfo(name="mine", title="mine", direction=1, protocol="a test")
 
-    def __call__(self, samples, pair):
-        from srbench_test_helper import SHIFT
+    def __init__(self, table=None): ...
 
+    def __call__(self, samples, pair):
         return (samples - pair.hr).abs().mean(dim=(1, 2, 3)) + SHIFT
 """
-
-
-@pytest.fixture
-def edit(tmp_path, monkeypatch):
-    """Write sources: the next run is one of another process, in which they are read anew."""
-
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of the size and second of the file before
-
-    def call(**sources):
-        for name, text in sources.items():
-            (tmp_path / f"{name}.py").write_text(text)
-        monkeypatch.setattr(code, "_AS_IMPORTED", {})
-        sys.modules.pop("srbench_test_helper", None)
-
-    call(model=MODEL, metric=METRIC, srbench_test_helper="GAIN, SHIFT = 1.0, 0.0\n")
-    yield call
-    sys.modules.pop("srbench_test_helper", None)
-    if str(tmp_path) in sys.path:
-        sys.path.remove(str(tmp_path))
-
-
-@pytest.fixture
-def mine(edit, changed, tmp_path):
-    return changed(models=(f"mine={tmp_path / 'model.py'}:Near",), metrics=("psnr", f"{tmp_path / 'metric.py'}:Mine"))
-
-
-def value(folder, metric):
-    return measurements_of(RunFolder.read(folder))[0].values[metric]
-
-
-def test_a_changed_metric(mine, edit):
-    folder = run(mine).folder
-    before = value(folder, "mine")
-    edit(metric=METRIC.replace("+ SHIFT", "+ SHIFT + 1"))
-    outcome = run(mine)
-    assert (outcome.sampled, outcome.scored) == (0, 3), "measured again from the images"
-    assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
-
-
-def test_a_file_that_a_parameter_of_a_metric_names(edit, tmp_path):
-    edit(metric=METRIC + "\n    def __init__(self, table=None): ...\n")
-    found = []
-    for content in ("1", "2"):
-        (tmp_path / "table.txt").write_text(content)
-        found.append(open_metric(f"{tmp_path / 'metric.py'}:Mine+table={tmp_path / 'table.txt'}").info.digest)
-    assert found[0] != found[1]
-
-
-def test_a_metric_that_reads_a_variable(mine, edit, monkeypatch):
-    """Not seen by the same command; ``verify`` tells, and ``--again`` measures again."""
-    monkeypatch.setenv("SRTEST_SHIFT", "0")
-    edit(metric="import os\n" + METRIC.replace("+ SHIFT", "+ float(os.environ['SRTEST_SHIFT'])"))
-    folder = run(mine).folder
-    before = value(folder, "mine")
-    monkeypatch.setenv("SRTEST_SHIFT", "1")
-    edit()
-    assert (run(mine).scored, value(folder, "mine")) == (0, before)
-    assert "value-differs" in {finding.rule for finding in verify(folder).findings}
-    run(replace(mine, again=("mine",)))
-    assert value(folder, "mine")[0] == pytest.approx(before[0] + 1)
-    assert "value-differs" not in {finding.rule for finding in verify(folder).findings}
-
-
 DATA = """
 import torch
 from srbench.images.resize import downscale_uint8
@@ -136,77 +58,67 @@ class Stripes:
 """
 
 
-def test_a_changed_dataset(edit, changed, tmp_path):
-    edit(data=DATA)
-    spec = changed(
-        models=("bicubic",), metrics=("psnr",), data=f"{tmp_path / 'data.py'}:Stripes", limit=None, crop=None
+@pytest.fixture
+def edited(write, new_process, changed):
+    """A run on the plug-in after its file is written, by another process, and the value of the metric."""
+
+    def call(source, values, **changes):
+        write({"plugin.py": source})
+        new_process()
+        found = run(changed(**values, **changes))
+        return found, measurements_of(RunFolder.read(found.folder))[0].values.get("mine")
+
+    return call
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return {"models": ("mine=bicubic",), "metrics": ("psnr", f"{tmp_path / 'plugin.py'}:Mine")}
+
+
+def test_a_changed_metric(edited, mine):
+    _, before = edited(METRIC.replace("SHIFT", "0"), mine)
+    found, after = edited(METRIC.replace("SHIFT", "1"), mine)
+    assert (found.sampled, found.scored) == (0, 3), "measured again from the images"
+    assert after[0] == pytest.approx(before[0] + 1)
+
+
+def test_a_metric_that_reads_a_variable(edited, mine, monkeypatch):
+    """Not seen by the same command; ``verify`` tells, and ``--again`` measures again."""
+    source = METRIC.replace("SHIFT", "float(os.environ['SRTEST_SHIFT'])")
+    monkeypatch.setenv("SRTEST_SHIFT", "0")
+    _, before = edited(source, mine)
+    monkeypatch.setenv("SRTEST_SHIFT", "1")
+    found, same = edited(source, mine)
+    assert (found.scored, same) == (0, before)
+    assert "value-differs" in {finding.rule for finding in verify(found.folder).findings}
+    assert edited(source, mine, again=("mine",))[1][0] == pytest.approx(before[0] + 1)
+    assert "value-differs" not in {finding.rule for finding in verify(found.folder).findings}
+
+
+def test_a_changed_dataset(edited, tmp_path):
+    data = {"data": f"{tmp_path / 'plugin.py'}:Stripes", "limit": None, "crop": None, "metrics": ("psnr",)}
+    made = [edited(text, data, models=("bicubic",))[0].sampled for text in (DATA, DATA, DATA.replace("100", "200"))]
+    assert made == [1, 0, 1]
+
+
+def test_two_classes_of_one_file_are_two_models(edited, tmp_path):
+    source = "class Near:\n    scale = 4\n    def __call__(self, lr):\n        return lr.repeat(1, 1, 4, 4)\n"
+    source += "class Half(Near): ...\n"
+    near, half = (
+        {"models": (f"x={tmp_path / 'plugin.py'}:{name}",), "metrics": ("psnr",)} for name in ("Near", "Half")
     )
-    assert run(spec).sampled == 1
-    edit()
-    assert run(spec).sampled == 0
-    edit(data=DATA.replace("100", "200"))
-    assert run(spec).sampled == 1
+    edited(source, near)
+    with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near in it, not for x=.*:Half"):
+        edited(source, half)
 
 
-@pytest.mark.parametrize(
-    ("edited", "affected"),
-    [
-        ("images/resize.py", {"srbench.data.datasets", "srbench.metrics.consistency"}),
-        ("metrics/pixel.py", {"srbench.metrics.pixel", "srbench.metrics.consistency"}),
-        ("images/tiling.py", {"srbench.models.inference"}),
-        ("reporting/report.py", set()),
-        ("cli/main.py", set()),
-    ],
-)
-def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited, affected):
-    copy = tmp_path / "srbench"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("photos", "*.safetensors", "__pycache__"))
-    monkeypatch.setattr(code, "_FOLDER", tmp_path)
-    names = ["data.datasets", "models.inference", "metrics.pixel", "metrics.consistency"]
-
-    def digests():
-        monkeypatch.setattr(code, "_AS_IMPORTED", {})
-        return {f"srbench.{name}": code_digest(f"srbench.{name}", source_of(f"srbench.{name}")) for name in names}
-
-    before = digests()
-    with (copy / edited).open("a") as file:
-        file.write("\n# changed\n")
-    after = digests()
-    assert {name for name in before if before[name] != after[name]} == affected
-
-
-def test_what_is_followed(tmp_path):
-    (tmp_path / "start.py").write_text(
-        "from typing import TYPE_CHECKING\nimport numpy as np, json\nfrom srtest_package import deep\n"
-        "from srtest_folder import below\n"
-        "if TYPE_CHECKING:\n    import pandas\nelse:\n    import srtest_folder.run\n"
-        "if not typing.TYPE_CHECKING:\n    import srtest_folder.run_too\n"
-        "if typing.TYPE_CHECKING:\n    import scipy\n"
-        "def late():\n    from srtest_package.other import name\n    import torch.nn.functional\n"
-    )
-    package = tmp_path / "srtest_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "deep.py").write_text("from . import sibling\nfrom .sibling import x\n")
-    (package / "sibling.py").write_text("x = 1\n")
-    (package / "other.py").write_text("import start\nname = 2\n")
-    (package / "unused.py").write_text("import scipy\n")
-    (tmp_path / "srtest_folder").mkdir()
-    for name in ("below", "run", "run_too"):
-        (tmp_path / "srtest_folder" / f"{name}.py").write_text("")
-    sources, libraries = reachable("start", tmp_path / "start.py")
-    names = ["srtest_package", *(f"srtest_package.{name}" for name in ("deep", "other", "sibling"))]
-    folder = [f"srtest_folder.{name}" for name in ("below", "run", "run_too")]
-    assert sorted(sources) == [*folder, *names, "start"]
-    assert libraries == {"numpy", "torch"}
-
-
-def test_a_relative_import_of_a_single_file_hides_no_other(tmp_path):
-    """Code that also runs in its package tries both."""
-    (tmp_path / "net.py").write_text("try:\n    from .part import F\nexcept ImportError:\n    from part import F\n")
-    (tmp_path / "part.py").write_text("import torch\nF = 1\n")
-    sources, libraries = reachable("net", tmp_path / "net.py")
-    assert (sorted(sources), libraries) == (["net", "part"], {"torch"})
+def test_a_file_that_a_parameter_of_a_metric_names(write, tmp_path):
+    found = []
+    for content in ("1", "2"):
+        write({"metric.py": METRIC, "table.txt": content})
+        found.append(open_metric(f"{tmp_path / 'metric.py'}:Mine+table={tmp_path / 'table.txt'}").info.digest)
+    assert found[0] != found[1]
 
 
 def test_a_file_with_the_name_of_an_option_does_not_count(tmp_path, monkeypatch):
@@ -216,14 +128,88 @@ def test_a_file_with_the_name_of_an_option_does_not_count(tmp_path, monkeypatch)
     assert open_metric("psnr+channels=Y").info.digest == before
 
 
-def test_srbench_counts_for_a_plugin_by_its_version(tmp_path):
-    (tmp_path / "mine.py").write_text("from srbench.metrics import psnr\n")
-    sources, libraries = reachable("mine", tmp_path / "mine.py")
-    assert (list(sources), libraries) == (["mine"], {"srbench"})
-    assert code.version_of("srbench") == f"sr-bench {srbench.__version__}"
+@pytest.mark.parametrize(
+    ("edited_file", "affected"),
+    [
+        ("images/resize.py", {"srbench.data.datasets", "srbench.metrics.consistency"}),
+        ("metrics/pixel.py", {"srbench.metrics.pixel", "srbench.metrics.consistency"}),
+        ("images/tiling.py", {"srbench.models.inference"}),
+        ("reporting/report.py", set()),
+        ("cli/main.py", set()),
+    ],
+)
+def test_what_a_change_in_srbench_affects(tmp_path, monkeypatch, edited_file, affected):
+    ignored = shutil.ignore_patterns("photos", "*.safetensors", "__pycache__")
+    shutil.copytree(Path(srbench.__file__).parent, tmp_path / "srbench", ignore=ignored)
+    monkeypatch.setattr(code, "_FOLDER", tmp_path)
+    names = [
+        f"srbench.{name}" for name in ("data.datasets", "models.inference", "metrics.pixel", "metrics.consistency")
+    ]
+
+    def digests():
+        monkeypatch.setattr(code, "_AS_IMPORTED", {})
+        return {name: code_digest(name, source_of(name)) for name in names}
+
+    before = digests()
+    with (tmp_path / "srbench" / edited_file).open("a") as file:
+        file.write("\n# changed\n")
+    after = digests()
+    assert {name for name in names if before[name] != after[name]} == affected
+
+
+START = """
+from typing import TYPE_CHECKING
+import numpy as np, json
+from srtest_package import deep
+from srtest_folder import below
+if TYPE_CHECKING:
+    import pandas
+else:
+    import srtest_folder.run
+if not typing.TYPE_CHECKING:
+    import srtest_folder.run_too
+if typing.TYPE_CHECKING:
+    import scipy
+def late():
+    from srtest_package.other import name
+    import torch.nn.functional
+"""
+EITHER = "try:\n    from .part import F\nexcept ImportError:\n    from part import F\n"
+"""Code that also runs in its package."""
+FOLLOWED = {
+    "all but types": (
+        {
+            "start.py": START,
+            "srtest_package/__init__.py": "",
+            "srtest_package/deep.py": "from . import sibling\nfrom .sibling import x\n",
+            "srtest_package/sibling.py": "x = 1\n",
+            "srtest_package/other.py": "import start\nname = 2\n",
+            "srtest_package/unused.py": "import scipy\n",
+            **{f"srtest_folder/{name}.py": "" for name in ("below", "run", "run_too")},
+        },
+        "srtest_folder.below srtest_folder.run srtest_folder.run_too srtest_package srtest_package.deep "
+        "srtest_package.other srtest_package.sibling start",
+        "numpy torch",
+    ),
+    "a relative import of a single file": ({"start.py": EITHER, "part.py": "import torch\n"}, "part start", "torch"),
+    "packages around a module": (
+        {"start.py": "import part.a", "part/__init__.py": "", "part/a.py": ""},
+        "part part.a start",
+        "",
+    ),
+    "srbench by its version": ({"start.py": "from srbench import x\n", "srbench.py": ""}, "start", "srbench"),
+}
+
+
+@pytest.mark.parametrize(("files", "sources", "libraries"), FOLLOWED.values(), ids=FOLLOWED)
+def test_what_is_followed(write, tmp_path, files, sources, libraries):
+    write(files)
+    found, packages = reachable("start", tmp_path / "start.py")
+    assert (sorted(found), sorted(packages)) == (sources.split(), libraries.split())
 
 
 def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch):
+    assert code.version_of("srbench") == f"sr-bench {srbench.__version__}"
     (tmp_path / "m.py").write_text("import torch\n")
     found = []
     for version in ("2.13.0+cpu", "2.13.0", "2.14.0"):
@@ -233,29 +219,3 @@ def test_versions_of_libraries_count_but_not_their_builds(tmp_path, monkeypatch)
         found.append(code_digest("m", tmp_path / "m.py"))
     code.version_of.cache_clear()
     assert found[0] == found[1] != found[2]
-
-
-TWO = """
-import torch.nn.functional as F
-
-
-class Near:
-    scale = 4
-
-    def __call__(self, lr):
-        return F.interpolate(lr, scale_factor=4)
-
-
-class Half(Near):
-    def __call__(self, lr):
-        return super().__call__(lr) / 2
-
-"""
-
-
-def test_two_classes_of_one_file_are_two_models(edit, changed, tmp_path):
-    edit(two=TWO)
-    spec = changed(models=(f"x={tmp_path / 'two.py'}:Near",), metrics=("psnr",))
-    run(spec)
-    with pytest.raises(RunFolderError, match=r"x stands for x=.*:Near in it, not for x=.*:Half"):
-        run(replace(spec, models=(f"x={tmp_path / 'two.py'}:Half",)))

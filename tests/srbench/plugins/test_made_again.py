@@ -6,27 +6,29 @@ content allows that, so only contents count.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+import importlib
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from builders import drawn
 from safetensors.torch import save
 from torch import tensor
+from torch.nn.utils import parametrizations
 
 from srbench.benchmark.run import run
 from srbench.images.io import write_png
-from srbench.models.loading import load_model
+from srbench.models.loading import load_model, wrap_model
+from srbench.plugins import PluginError
+from srbench.plugins.identity import held_digest
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
 
 MODEL = """
-import importlib
-import os
-import sys
+import importlib, os, sys
 from pathlib import Path
 
 import torch
@@ -59,14 +61,23 @@ def model(top="", init="pass", body="pass", gain="GAIN", base="object", more="",
     return MODEL.format(top=top, init=init, body=body, gain=gain, base=base, more=more, before_call=before_call)
 
 
+def network(init):
+    return model(init=init, gain="self.gain.detach()", base="torch.nn.Module")
+
+
+def weights(gain):
+    return save({"gain": tensor([gain])})
+
+
+DECORATOR = "def scaled(function):\n    return lambda *images: {} * function(*images)\n"
 BESIDE = {
     "gain.txt": "1.0",
     "README.md": "gain 1",
-    "w.safetensors": save({"gain": tensor([1.0])}),
-    "other.safetensors": save({"gain": tensor([1.0])}),
+    "w.safetensors": weights(1.0),
+    "other.safetensors": weights(1.0),
     "srtest_gain.py": "GAIN = 1.0\n",
     "srtest_first.py": "from srtest_gain import GAIN\n",
-    "srtest_decorator.py": "def scaled(function):\n    return lambda *images: 1.0 * function(*images)\n",
+    "srtest_decorator.py": DECORATOR.format(1.0),
     "srtest_pack/__init__.py": "",
     "srtest_pack/gain.py": "GAIN = 1.0\n",
     "srtest_folder/gain.py": "GAIN = 1.0\n",
@@ -75,176 +86,134 @@ BESIDE = {
 }
 """Files beside the plug-in ``mine.py``."""
 
-
-@dataclass(frozen=True)
-class Change:
-    """The plug-in, and a file or ``$VARIABLE`` after a change."""
-
-    source: str
-    name: str
-    after: str | bytes
-    weights: str = ""
-
-
-FAR = 'sys.path.append(str(HERE / "elsewhere"))\nfrom srtest_far import GAIN'
-LATE = 'GAIN = importlib.import_module("srtest_" + "gain").GAIN'
-PATH = 'self.table = {"path": str(HERE / "gain.txt")}'
-WEIGHTS = 'self.nets = [load_file(HERE / "w.safetensors")]'
-ARRAY = f"self.gain = numpy.array([{FILE}])"
-BUFFER = f'self.register_buffer("gain", torch.tensor({VARIABLE}), persistent=False)'
-PARAMETER = f"self.gain = torch.nn.Parameter(torch.tensor({VARIABLE}))"
-EMPTY = "self.gain = torch.nn.Parameter(torch.zeros(1))"
-DIGEST = 'def digest(self): return os.environ["SRTEST_GAIN"]'
+IMPORT, HALF = "from srtest_gain import GAIN", "GAIN = 0.5\n"
+DECORATED = model("from srtest_decorator import scaled", before_call="@scaled")
+HELD = model(init='self.nets = [load_file(HERE / "w.safetensors")]', gain='self.nets[0]["gain"]')
+ARRAY = model("import numpy", init=f"self.gain = numpy.array([{FILE}])", gain="float(self.gain[0])")
+BUFFER = network(f'self.register_buffer("gain", torch.tensor({VARIABLE}), persistent=False)')
+PARAMETER = network(f"self.gain = torch.nn.Parameter(torch.tensor({VARIABLE}))")
+EMPTY = network("self.gain = torch.nn.Parameter(torch.zeros(1))")
+STATED = model(gain=VARIABLE, more='def digest(self): return os.environ["SRTEST_GAIN"]')
+FAR = model('sys.path.append(str(HERE / "elsewhere"))\nfrom srtest_far import GAIN')
+LATE = model('GAIN = importlib.import_module("srtest_" + "gain").GAIN')
+PATH = model(init='self.table = {"path": str(HERE / "gain.txt")}', gain='float(open(self.table["path"]).read())')
 FIXED = 'def digest(self): return "1"'
-HALF = save({"gain": tensor([0.5])})
 
+# the plug-in; a file or $VARIABLE, and its content after the change; the checkpoint
 MADE_AGAIN = {
-    "the body of its class": Change(model(body="lr = lr * 1.0"), "mine.py", model(body="lr = lr * 0.5")),
-    "a function of its file": Change(
-        model("def gain(): return 1.0", gain="gain()"), "mine.py", model("def gain(): return 0.5", gain="gain()")
+    "the body of its class": (model(body="lr = lr * 1.0"), "mine.py", model(body="lr = lr * 0.5")),
+    "a function of its file": (
+        model("def g(): return 1.0", gain="g()"),
+        "mine.py",
+        model("def g(): return 0.5", gain="g()"),
     ),
-    "a constant of its file": Change(model(), "mine.py", model("GAIN = 0.5")),
-    "a module beside it": Change(model("from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"),
-    "a module imported when it is called": Change(
-        model(body="from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"
-    ),
-    "a module that another one imports": Change(
-        model("from srtest_first import GAIN"), "srtest_gain.py", "GAIN = 0.5\n"
-    ),
-    "a module of a package": Change(model("from srtest_pack.gain import GAIN"), "srtest_pack/gain.py", "GAIN = 0.5\n"),
-    "a module of a folder": Change(
-        model("from srtest_folder.gain import GAIN"), "srtest_folder/gain.py", "GAIN = 0.5\n"
-    ),
-    "a decorator": Change(
-        model("from srtest_decorator import scaled", before_call="@scaled"),
-        "srtest_decorator.py",
-        BESIDE["srtest_decorator.py"].replace("1.0", "0.5"),
-    ),
-    "its checkpoint": Change(
-        model(init=EMPTY, gain="self.gain.detach()", base="torch.nn.Module"), "w.safetensors", HALF, "w.safetensors"
-    ),
-    "weights that its code loads": Change(model(init=WEIGHTS, gain='self.nets[0]["gain"]'), "w.safetensors", HALF),
-    "an array that it holds": Change(model("import numpy", init=ARRAY, gain="float(self.gain[0])"), "gain.txt", "0.5"),
-    "a buffer": Change(model(init=BUFFER, gain="self.gain", base="torch.nn.Module"), "$SRTEST_GAIN", "0.5"),
-    "a parameter": Change(
-        model(init=PARAMETER, gain="self.gain.detach()", base="torch.nn.Module"), "$SRTEST_GAIN", "0.5"
-    ),
-    "the text of its digest()": Change(model(gain=VARIABLE, more=DIGEST), "$SRTEST_GAIN", "0.5"),
+    "a constant of its file": (model(), "mine.py", model("GAIN = 0.5")),
+    "a module beside it": (model(IMPORT), "srtest_gain.py", HALF),
+    "a module imported when it is called": (model(body=IMPORT), "srtest_gain.py", HALF),
+    "a module that another one imports": (model("from srtest_first import GAIN"), "srtest_gain.py", HALF),
+    "a module of a package": (model("from srtest_pack.gain import GAIN"), "srtest_pack/gain.py", HALF),
+    "a module of a folder": (model("from srtest_folder.gain import GAIN"), "srtest_folder/gain.py", HALF),
+    "a decorator": (DECORATED, "srtest_decorator.py", DECORATOR.format(0.5)),
+    "its checkpoint": (EMPTY, "w.safetensors", weights(0.5), "w.safetensors"),
+    "weights that its code loads": (HELD, "w.safetensors", weights(0.5)),
+    "an array that it holds": (ARRAY, "gain.txt", "0.5"),
+    "a buffer": (BUFFER, "$SRTEST_GAIN", "0.5"),
+    "a parameter": (PARAMETER, "$SRTEST_GAIN", "0.5"),
+    "the text of its digest()": (STATED, "$SRTEST_GAIN", "0.5"),
 }
 NOT_SEEN = {
-    "a number from a file, read when it is called": Change(model(gain=FILE), "gain.txt", "0.5"),
-    "a number from a file, read when it is made": Change(
-        model(init=f"self.gain = {FILE}", gain="self.gain"), "gain.txt", "0.5"
+    "a number from a file, read when it is called": (model(gain=FILE), "gain.txt", "0.5"),
+    "a number from a file, read when it is made": (
+        model(init=f"self.gain = {FILE}", gain="self.gain"),
+        "gain.txt",
+        "0.5",
     ),
-    "a number from a file, read when it is imported": Change(model(f"GAIN = {FILE}"), "gain.txt", "0.5"),
-    "a number from a file, read by a module": Change(model("from srtest_reader import GAIN"), "gain.txt", "0.5"),
-    "a file whose path it holds": Change(
-        model(init=PATH, gain='float(open(self.table["path"]).read())'), "gain.txt", "0.5"
-    ),
-    "a variable read when it is called": Change(model(gain=VARIABLE), "$SRTEST_GAIN", "0.5"),
-    "a variable read when it is made": Change(
-        model(init=f"self.gain = {VARIABLE}", gain="self.gain"), "$SRTEST_GAIN", "0.5"
-    ),
-    "a global changed when it is made": Change(model(init=f"global GAIN; GAIN = {VARIABLE}"), "$SRTEST_GAIN", "0.5"),
-    "a module of another folder": Change(model(FAR), "elsewhere/srtest_far.py", "GAIN = 0.5\n"),
-    "a module named at run time": Change(model(LATE), "srtest_gain.py", "GAIN = 0.5\n"),
-    "its file, if digest() stands for it": Change(model(more=FIXED), "mine.py", model("GAIN = 0.5", more=FIXED)),
+    "a number from a file, read when it is imported": (model(f"GAIN = {FILE}"), "gain.txt", "0.5"),
+    "a number from a file, read by a module": (model("from srtest_reader import GAIN"), "gain.txt", "0.5"),
+    "a file whose path it holds": (PATH, "gain.txt", "0.5"),
+    "a variable read when it is called": (model(gain=VARIABLE), "$SRTEST_GAIN", "0.5"),
+    "a variable read when it is made": (model(init=f"self.g = {VARIABLE}", gain="self.g"), "$SRTEST_GAIN", "0.5"),
+    "a global changed when it is made": (model(init=f"global GAIN; GAIN = {VARIABLE}"), "$SRTEST_GAIN", "0.5"),
+    "a module of another folder": (FAR, "elsewhere/srtest_far.py", HALF),
+    "a module named at run time": (LATE, "srtest_gain.py", HALF),
+    "its file, if digest() stands for it": (model(more=FIXED), "mine.py", model("GAIN = 0.5", more=FIXED)),
 }
 """Changes of outputs that the rule does not see: ``--again`` makes them again, ``verify --resample`` tells."""
 WITHOUT_EFFECT = {
-    "a file that it does not read": Change(model(), "gain.txt", "0.5"),
-    "a README": Change(model(), "README.md", "gain 2"),
-    "a module that it does not import": Change(model(), "srtest_gain.py", "GAIN = 0.5\n"),
-    "the checkpoint of another model": Change(
-        model(init=EMPTY, gain="self.gain.detach()", base="torch.nn.Module"), "other.safetensors", HALF, "w.safetensors"
-    ),
-    "line ends": Change(model("from srtest_gain import GAIN"), "srtest_gain.py", "GAIN = 1.0\r\n"),
-    "a variable that it does not read": Change(model(), "$SRTEST_GAIN", "0.5"),
+    "a file that it does not read": (model(), "gain.txt", "0.5"),
+    "a README": (model(), "README.md", "gain 2"),
+    "a module that it does not import": (model(), "srtest_gain.py", HALF),
+    "the checkpoint of another model": (EMPTY, "other.safetensors", weights(0.5), "w.safetensors"),
+    "line ends": (model(IMPORT), "srtest_gain.py", "GAIN = 1.0\r\n"),
+    "a variable that it does not read": (model(), "$SRTEST_GAIN", "0.5"),
 }
 NEEDLESSLY = {
-    "a comment": Change(model(), "mine.py", model("# changed")),
-    "another class of its file": Change(model(), "mine.py", model("class Other: ...")),
+    "a comment": (model(), "mine.py", model("# changed")),
+    "another class of its file": (model(), "mine.py", model("class Other: ...")),
 }
 """Changes that make equal outputs again."""
-
-
-def write(folder, files, time=1_700_000_000):
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        os.utime(path, (time, time))
+CHANGES = {**MADE_AGAIN, **WITHOUT_EFFECT, **NEEDLESSLY}
 
 
 @pytest.fixture
-def loaded(tmp_path, monkeypatch, new_process):
-    """Write a file or set a variable, load the plug-in as another process would; returns its digest and its output."""
+def process(tmp_path, monkeypatch, new_process, write):
+    """Write files or set ``$VARIABLES`` as before a new process, which finds packages in some folders too."""
 
-    def call(name, content, weights=""):
-        if name.startswith("$"):
-            monkeypatch.setenv(name[1:], content)
-        else:
-            write(tmp_path, {name: content})
+    def call(files, *folders, **time):
+        for name in [name for name in files if name.startswith("$")]:
+            monkeypatch.setenv(name[1:], files[name])
+        write({name: content for name, content in files.items() if not name.startswith("$")}, **time)
         new_process()
-        text = f"{tmp_path / 'mine.py'}:Mine" + (f":{tmp_path / weights}" if weights else "")
-        found = load_model(text, 2, "cpu")
-        return found.digest, float(found.model(torch.ones(1, 3, 2, 2)).mean())
+        for folder in folders:
+            monkeypatch.syspath_prepend(tmp_path / folder)
 
-    monkeypatch.setenv("SRTEST_GAIN", "1.0")
-    write(tmp_path, BESIDE)
+    call({**BESIDE, "$SRTEST_GAIN": "1.0"})
     return call
 
 
 @pytest.fixture
-def plugin(tmp_path, monkeypatch, new_process):
-    """Write files into a folder, and run its plug-in as a process of its own would."""
+def loaded(tmp_path, process):
+    """Load a plug-in after a change, as another process would; returns its digest and its output."""
+
+    def call(files, name="mine.py:Mine", weights="", folders=()):
+        process(files, *folders)
+        text = f"{tmp_path}/{name}" if ".py:" in name else name
+        found = load_model(text + (f":{tmp_path}/{weights}" if weights else ""), 2, "cpu")
+        return found.digest, float(found.model(torch.ones(1, 3, 2, 2)).mean())
+
+    return call
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_makes_another_model(loaded, name):
+    source, changed, after, *checkpoint = CHANGES[name]
+    before = loaded({"mine.py": source}, "mine.py:Mine", *checkpoint)
+    assert loaded({"README.md": "another process"}, "mine.py:Mine", *checkpoint) == before
+    digest, output = loaded({changed: after}, "mine.py:Mine", *checkpoint)
+    assert (digest == before[0]) == (name in WITHOUT_EFFECT)
+    assert output == (0.5 if name in MADE_AGAIN else 1.0) * before[1]
+
+
+@pytest.fixture
+def plugin(tmp_path, process):
+    """Write a file or set a variable, and run the plug-in; returns the number of outputs made and the PSNR."""
     write_png(tmp_path / "photos" / "a.png", drawn(0, 16, 16))
-    models, facts = (f"mine={tmp_path / 'plugin' / 'mine.py'}:Mine",), {"metrics": ("psnr",), "device": "cpu"}
+    models, facts = (f"mine={tmp_path / 'mine.py'}:Mine",), {"metrics": ("psnr",), "device": "cpu"}
     request = RunSpec(models, 2, str(tmp_path / "photos"), out=str(tmp_path / "run"), **facts)
 
     def call(name, content, *, time=1_700_000_000, **changes):
-        """Write a file or set a variable, run, and return the number of outputs made and the PSNR."""
-        if name.startswith("$"):
-            monkeypatch.setenv(name[1:], content)
-        else:
-            write(tmp_path / "plugin", {name: content}, time)
-        new_process()
+        process({name: content}, time=time)
         outcome = run(replace(request, **changes))
         return outcome.sampled, measurements_of(RunFolder.read(outcome.folder))[0].values["psnr"]
 
-    monkeypatch.setenv("SRTEST_GAIN", "1.0")
-    write(tmp_path / "plugin", BESIDE)
     return call
 
 
-@pytest.mark.parametrize("change", MADE_AGAIN.values(), ids=MADE_AGAIN)
-def test_what_makes_another_model(loaded, change):
-    before, output = loaded("mine.py", change.source, change.weights)
-    assert loaded("README.md", "another process", change.weights) == (before, output)
-    after, changed = loaded(change.name, change.after, change.weights)
-    assert after != before
-    assert changed == 0.5 * output
-
-
-@pytest.mark.parametrize("change", NEEDLESSLY.values(), ids=NEEDLESSLY)
-def test_what_makes_another_model_of_equal_outputs(loaded, change):
-    before, output = loaded("mine.py", change.source)
-    after, same = loaded(change.name, change.after)
-    assert after != before
-    assert same == output
-
-
-@pytest.mark.parametrize("change", WITHOUT_EFFECT.values(), ids=WITHOUT_EFFECT)
-def test_what_makes_no_other_model(loaded, change):
-    before = loaded("mine.py", change.source, change.weights)
-    assert loaded(change.name, change.after, change.weights) == before
-
-
 def test_a_run_makes_its_outputs_again(plugin, tmp_path):
-    change = MADE_AGAIN["a module imported when it is called"]
-    made, before = plugin("mine.py", change.source)
+    source, name, changed = MADE_AGAIN["a module imported when it is called"]
+    made, before = plugin("mine.py", source)
     assert made == 1
-    made, after = plugin(change.name, change.after)
+    made, after = plugin(name, changed)
     assert made == 1
     assert after != before
     assert plugin("README.md", "another process", out=str(tmp_path / "fresh")) == (1, after)
@@ -253,8 +222,9 @@ def test_a_run_makes_its_outputs_again(plugin, tmp_path):
 
 @pytest.mark.parametrize("change", NOT_SEEN.values(), ids=NOT_SEEN)
 def test_made_again_on_request_alone(plugin, tmp_path, change):
-    _, before = plugin("mine.py", change.source)
-    assert plugin(change.name, change.after) == (0, before)
+    source, name, changed = change
+    _, before = plugin("mine.py", source)
+    assert plugin(name, changed) == (0, before)
     assert "sample-differs" in {finding.rule for finding in verify(tmp_path / "run", resample="all").findings}
     made, after = plugin("README.md", "another process", again=("mine",))
     assert made == 1
@@ -263,8 +233,119 @@ def test_made_again_on_request_alone(plugin, tmp_path, change):
 
 
 def test_a_newer_time_of_equal_bytes_makes_nothing_again(plugin):
-    source = model("import srtest_reader\nfrom srtest_gain import GAIN", init=WEIGHTS)
+    source = model(f"import srtest_reader\n{IMPORT}", init='self.nets = [load_file(HERE / "w.safetensors")]')
     _, before = plugin("mine.py", source)
     for name in ("srtest_reader.py", "srtest_gain.py", "w.safetensors"):
         assert plugin(name, BESIDE[name], time=1_800_000_000) == (0, before)
     assert plugin("mine.py", source, time=1_800_000_000) == (0, before)
+
+
+def test_an_installed_package_is_its_version(loaded):
+    def installed(version, gain):
+        files = {
+            "srtest_wheel.py": model(f"GAIN = {gain}"),
+            "srtest_wheel.dist-info/METADATA": f"Metadata-Version: 2.1\nName: srtest-wheel\nVersion: {version}\n",
+            "srtest_wheel.dist-info/RECORD": "srtest_wheel.py,,\n",
+        }
+        files = {f"site-packages/{name}": content for name, content in files.items()}
+        files["mine.py"] = "import srtest_wheel\nMine = srtest_wheel.Mine\n"
+        return [loaded(files, name, folders=["site-packages"])[0] for name in ("srtest_wheel:Mine", "mine.py:Mine")]
+
+    first, same, second = installed("1", 1.0), installed("1", 0.5), installed("2", 0.5)
+    assert first == same, "the sources of an installed package do not count"
+    assert not set(first) & set(second)
+
+
+@pytest.mark.parametrize("place", ["src", "site-packages"])
+def test_a_package_that_is_not_installed_counts_by_its_sources(loaded, place):
+    """As after ``pip install -e``."""
+    files = {"__init__.py": "", "net.py": model("from srtest_nets.gain import GAIN")}
+    first, second = (
+        loaded(
+            {f"{place}/srtest_nets/{name}": content for name, content in {**files, "gain.py": gain}.items()},
+            "srtest_nets.net:Mine",
+            folders=[place],
+        )
+        for gain in ("GAIN = 1.0\n", HALF)
+    )
+    assert (first[0] == second[0]) == (place == "site-packages")
+
+
+def test_plugins_of_a_folder_do_not_count_for_each_other(process, tmp_path):
+    """Both share a module, and the second imports another one, whichever is loaded first."""
+    names = [f"{tmp_path}/{name}.py:Mine" for name in ("mine", "other")]
+
+    def digests(files, order):
+        process(files)
+        return {name: load_model(name, 2, "cpu").digest for name in order}
+
+    before = digests({"mine.py": model(IMPORT), "other.py": model(f"{IMPORT}\nimport srtest_reader")}, names)
+    assert digests({}, reversed(names)) == before
+    after = digests({"srtest_reader.py": HALF}, names)
+    assert [after[name] == before[name] for name in names] == [True, False]
+
+
+def test_a_file_runs_once_until_it_changes(process, tmp_path, write):
+    """Two models of a file, and a network that is created twice."""
+    source = model("with (HERE / 'log.txt').open('a') as log: log.write('x')") + "\n\nclass Other(Mine): ...\n"
+    process({"mine.py": source})
+    for name in ("Mine", "Other", "Mine"):
+        load_model(f"{tmp_path / 'mine.py'}:{name}", 2, "cpu")
+    assert (tmp_path / "log.txt").read_text() == "x"
+    write({"mine.py": source + "\n# changed\n"})
+    load_model(f"{tmp_path / 'mine.py'}:Mine", 2, "cpu")
+    assert (tmp_path / "log.txt").read_text() == "xx"
+
+
+@pytest.mark.parametrize(("draws", "is_recorded", "times"), [(True, False, 2), (True, True, 1), (False, False, 1)])
+def test_a_network_is_created_twice_if_it_draws_random_numbers(process, tmp_path, draws, is_recorded, times):
+    layer = "torch.manual_seed(0); self.layer = torch.nn.Conv2d(3, 3, 1)" if draws else "pass"
+    process({"mine.py": model("COUNT = []", init=f"COUNT.append(0); {layer}", base="torch.nn.Module")})
+    torch.rand(1)  # the generator may be where drawing leaves it
+    created = load_model(f"{tmp_path / 'mine.py'}:Mine", 2, "cpu", is_recorded=is_recorded).model
+    assert len(sys.modules[type(created).__module__].COUNT) == times
+
+
+def test_a_folder_that_was_moved(loaded):
+    files = {"mine.py": model(IMPORT), "srtest_gain.py": HALF}
+    here, there = (
+        loaded({f"{folder}/{name}": text for name, text in files.items()}, f"{folder}/mine.py:Mine")
+        for folder in ("here", "there")
+    )
+    assert here == there
+
+
+def test_a_link_to_a_file(loaded, tmp_path):
+    """Modules beside the file count, not those beside the link."""
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "mine.py").symlink_to(tmp_path / "mine.py")
+    before, _ = loaded({"mine.py": model(IMPORT), "linked/srtest_gain.py": ""}, "linked/mine.py:Mine")
+    assert loaded({"srtest_gain.py": HALF}, "linked/mine.py:Mine")[0] != before
+
+
+def test_two_files_that_import_modules_of_one_name(process, tmp_path):
+    process({"old/mine.py": model(IMPORT), "old/srtest_gain.py": HALF, "mine.py": model(IMPORT)})
+    load_model(f"{tmp_path}/old/mine.py:Mine", 2, "cpu")
+    with pytest.raises(
+        PluginError, match=r"imports srtest_gain, but Python has already found .*old.* by that name; rename"
+    ):
+        load_model(f"{tmp_path}/mine.py:Mine", 2, "cpu")
+
+
+def test_a_base_class_of_another_folder_counts_for_an_object(process):
+    found = []
+    for gain in (1.0, 0.5):
+        base = f"class Base:\n    def __call__(self, lr): return {gain} * lr\n"
+        net = "from srtest_base import Base\nclass Net(Base): ...\n"
+        process({"nets/srtest_net.py": net, "bases/srtest_base.py": base}, "nets", "bases")
+        found.append(wrap_model(importlib.import_module("srtest_net").Net(), 1, "cpu").digest)
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("normalised", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_tensors_of_a_network_count_even_if_it_cannot_be_pickled(normalised):
+    network = torch.nn.Sequential(normalised(torch.nn.Linear(2, 2)))
+    before = held_digest(network)
+    assert held_digest(network) == before
+    next(network.parameters()).data.add_(1)
+    assert held_digest(network) != before
