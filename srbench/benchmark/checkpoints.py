@@ -99,8 +99,9 @@ def _derived_label(spec: ModelSpec, pattern: str) -> str:
     """Return the label of a pattern without step and options: ``net_g`` for ``net_g_*.pth``."""
     stem = _WILD.sub("", Path(pattern).stem).strip("._+-=")
     plain = replace(spec, consistent=False, bfloat16=False)
-    named = replace(plain, weights=stem) if spec.weights else replace(plain, name=f"{stem or 'network'}.pth")
-    return named.label
+    if spec.weights:
+        return replace(plain, weights=stem).label
+    return replace(plain, kind="network", name=f"{stem or 'network'}.pth").label
 
 
 def stated_scale(text: str) -> int | None:
@@ -108,13 +109,11 @@ def stated_scale(text: str) -> int | None:
 
     Raises the SRBenchError of the last checkpoint if none can be read.
     """
-    from srbench.models.loading import scale_of  # imports torch
-
     *others, last = models_named(text)
     for each in others:
         with suppress(SRBenchError):
-            return scale_of(each.text)
-    return scale_of(last.text)
+            return ModelSpec.parse(each.text).scale()
+    return ModelSpec.parse(last.text).scale()
 
 
 def weights_bytes(model: ModelInfo) -> int:

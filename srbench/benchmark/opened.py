@@ -25,7 +25,6 @@ from srbench.interfaces import (
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import NEEDED, Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel, ModelInfo
-from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.location import folder_of
@@ -209,10 +208,10 @@ def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> Mode
         return None
     named = ModelSpec.parse(text)
     model = {each.label: each for each in recorded.models}.get(named.label)
-    if model is None or named.is_folder or named.label in spec.again:
+    if model is None or named.kind == "folder" or named.label in spec.again:
         return None
     has_settings = any(setting.model == named.label for setting in recorded.settings)
-    return replace(model, spec=text) if has_settings and digest_by_files(named, spec.scale) == model.digest else None
+    return replace(model, spec=text) if has_settings and named.digest(spec.scale) == model.digest else None
 
 
 def _load_model(
