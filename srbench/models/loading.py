@@ -14,7 +14,7 @@ from torch import nn
 from srbench.files.hashes import sha256_texts
 from srbench.interfaces import PrecomputedResults, SRBenchError, WeightsInfo
 from srbench.models import LoadedModel
-from srbench.models.half_precision import Half, require_bfloat16
+from srbench.models.half_precision import InBfloat16, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import OutsideTorch, load_file, weights_info
@@ -201,7 +201,7 @@ def _ready(
         if not isinstance(network, nn.Module):
             raise PluginError(f"{spec.text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
         require_bfloat16(device, spec.text)
-        model = Half(model, model.scale)
+        model = InBfloat16(model, model.scale)
     if spec.consistent:
         if model.scale == 1:
             raise PluginError(f"{spec.text}: scale 1 has no downscaling to be consistent with; omit +consistent")
