@@ -103,6 +103,8 @@ for module in {WITHOUT_TORCH}:
 from srbench.metrics.loading import metric_digest
 from srbench.models.names import ModelSpec
 from srbench.plugins.registry import registered
+from srbench.weights.files import packaged_weights
+assert ModelSpec.parse(f"rrdb:{{packaged_weights('baselines')['rrdb', 4]}}").scale() == 4
 assert all(ModelSpec.parse(name).digest(4) for name in {MODELS})
 assert all(metric_digest(name, "round") for name in registered("metrics") if name not in ("fid", "kid"))
 assert "torch" not in sys.modules

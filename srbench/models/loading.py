@@ -105,7 +105,7 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
 
 def _require_code(spec: ModelSpec) -> None:
     """Raise PluginError, with advice, for what cannot be the name of a class or function."""
-    name, models = spec.name, registered("models")
+    name = spec.name
     if Path(name).is_file() and not name.endswith(".py"):
         endings = ", ".join(NETWORKS)
         raise PluginError(f"{name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
@@ -115,7 +115,7 @@ def _require_code(spec: ModelSpec) -> None:
         label = "; a label has letters, digits and . _ + - only" if "=" in name else ""
         raise PluginError(f"{name}: no such folder of results; check the path in {spec.text!r}{label}")
     if spec.typed_label and re.fullmatch(r"[\w-]+", name):
-        raise PluginError(f"{name}: no folder of that name, and {unknown('model', name, models)}")
+        raise PluginError(f"{name}: no folder of that name, and {unknown('model', name, registered('models'))}")
 
 
 def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a plug-in may return anything

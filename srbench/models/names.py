@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Literal
 
 from srbench.files.hashes import sha256_file, sha256_texts
-from srbench.models import ModelError
+from srbench.models import Checkpoint, ModelError
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.registry import find_plugin, is_ours, registered
@@ -71,6 +71,8 @@ class ModelSpec:
     """File, folder or name of weights; empty for the model's default weights."""
     strength: float | None = None
     """Weight of the model's weights in network interpolation, 0 to 1; None without interpolation."""
+    checkpoint: Checkpoint | None = None
+    """Its place among the checkpoints that a pattern stands for; None for a name of its own."""
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
