@@ -27,8 +27,7 @@ from srbench.metrics.suite import read_suite
 from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
 from srbench.models.loading import load_model as load_by_name
-from srbench.models.loading import scale_of
-from srbench.models.names import require_label
+from srbench.models.names import ModelSpec, require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Runs, read_run
 from srbench.reporting.table import table_of_runs
@@ -447,7 +446,7 @@ def load_model(name: str, scale: int | None = None, device: str = "auto", *, wei
         torch.Size([1, 3, 32, 32])
     """
     text = name if weights is None else f"{name}:{weights}"
-    scale = agreed_scale({text: scale_of(text)}, "load_model", "scale=4") if scale is None else scale
+    scale = agreed_scale({text: ModelSpec.parse(text).scale()}, "load_model", "scale=4") if scale is None else scale
     return load_by_name(text, scale, choose_device(device)).model
 
 

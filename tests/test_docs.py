@@ -80,7 +80,7 @@ LEFT_OUT = {
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
     r"python tools/celeba.py": "needs archives of gigabytes; tests/tools/test_celeba.py has small ones",
     r"mkdir|unzip|tar ": "needs archives of gigabytes",
-    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/models/test_official.py adds small ones",
+    r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/weights/test_official.py adds small ones",
     r"srbench weights fetch --(suite|metrics)": "downloads gigabytes; tests/srbench/cli/test_weights_cli.py has stand-ins",
     r"srbench run --models .*net_g_": "needs a training; tests/srbench/benchmark/test_checkpoints.py has a small one",
     r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
@@ -127,7 +127,7 @@ def internet(monkeypatch, tmp_path):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(answers[address].read_bytes())
 
-    for module in ("srbench.models.official", "srbench.data.benchmark_sets.fetch"):
+    for module in ("srbench.weights.official", "srbench.data.benchmark_sets.fetch"):
         monkeypatch.setattr(f"{module}.download", download)
     digests = {
         find_set("set5").pixels: pixels_digest(photos),

@@ -101,10 +101,11 @@ for module in {WITHOUT_TORCH}:
     import_module(module)
     assert "torch" not in sys.modules, module
 from srbench.metrics.loading import metric_digest
-from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
 from srbench.plugins.registry import registered
-assert all(digest_by_files(ModelSpec.parse(name), 4) for name in {MODELS})
+from srbench.weights.files import packaged_weights
+assert ModelSpec.parse(f"rrdb:{{packaged_weights('baselines')['rrdb', 4]}}").scale() == 4
+assert all(ModelSpec.parse(name).digest(4) for name in {MODELS})
 assert all(metric_digest(name, "round") for name in registered("metrics") if name not in ("fid", "kid"))
 assert "torch" not in sys.modules
 for module in {WITH_TORCH}:

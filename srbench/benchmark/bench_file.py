@@ -105,7 +105,7 @@ def _samples_made(models: Sequence[str], out: str | None) -> int | None:
     A run folder that is extended keeps its own number.
     """
     specs = [ModelSpec.parse(text) for text in models]
-    if not all(spec.is_folder for spec in specs):
+    if not all(spec.kind == "folder" for spec in specs):
         return None
     if out is not None and is_run(Path(out)):
         return read_manifest(Path(out)).protocol.samples

@@ -10,7 +10,7 @@ import glob
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from srbench.benchmark import RequestError
@@ -26,21 +26,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?e\+?[0-9]{1,2}(?![0-9])|[0-9]+", re.IG
 """A number in the name of a file: ``5000``, ``5e3`` and ``5e+03``."""
 
 
-@dataclass(frozen=True)
-class NamedModel:
-    """The name of a single model."""
-
-    text: str
-    """Name as in ``srbench.models.names``."""
-    checkpoint: Checkpoint | None = None
-
-    @property
-    def joint_label(self) -> str:
-        """Label of the training for a checkpoint, else the label. Raises PluginError for an invalid name."""
-        return ModelSpec.parse(self.text).label if self.checkpoint is None else self.checkpoint.training
-
-
-def models_named(text: str) -> list[NamedModel]:
+def models_named(text: str) -> list[ModelSpec]:
     """Return the models that a name stands for: the checkpoints that match its pattern, by rising step, or the name itself.
 
     Raises PluginError for an invalid name, RequestError if no file matches, a file's name has no number, or two files
@@ -49,7 +35,7 @@ def models_named(text: str) -> list[NamedModel]:
     spec = ModelSpec.parse(text)
     pattern = spec.weights or spec.name
     if not _WILD.search(pattern) or Path(pattern).exists():
-        return [NamedModel(text)]
+        return [spec]
     found = glob.glob(pattern)  # noqa: PTH207 - Path.glob refuses absolute patterns
     paths = sorted(path for path in found if Path(path).is_file())
     if not paths:
@@ -70,7 +56,7 @@ def models_named(text: str) -> list[NamedModel]:
     label, options = (spec.typed_label, "") if spec.typed_label else (_derived_label(spec, pattern), spec.suffix)
     code = text.removeprefix(f"{spec.typed_label}=").removesuffix(f"{pattern}{spec.suffix}")
     names = [f"{label}-{step}{options}={code}{path}{spec.suffix}" for step, path in sorted(by_step.items())]
-    return [NamedModel(name, checkpoint_named(name)) for name in names]
+    return [replace(ModelSpec.parse(name), checkpoint=checkpoint_named(name)) for name in names]
 
 
 def checkpoint_named(text: str) -> Checkpoint | None:
@@ -99,8 +85,9 @@ def _derived_label(spec: ModelSpec, pattern: str) -> str:
     """Return the label of a pattern without step and options: ``net_g`` for ``net_g_*.pth``."""
     stem = _WILD.sub("", Path(pattern).stem).strip("._+-=")
     plain = replace(spec, consistent=False, bfloat16=False)
-    named = replace(plain, weights=stem) if spec.weights else replace(plain, name=f"{stem or 'network'}.pth")
-    return named.label
+    if spec.weights:
+        return replace(plain, weights=stem).label
+    return replace(plain, kind="network", name=f"{stem or 'network'}.pth").label
 
 
 def stated_scale(text: str) -> int | None:
@@ -108,13 +95,11 @@ def stated_scale(text: str) -> int | None:
 
     Raises the SRBenchError of the last checkpoint if none can be read.
     """
-    from srbench.models.loading import scale_of  # imports torch
-
     *others, last = models_named(text)
     for each in others:
         with suppress(SRBenchError):
-            return scale_of(each.text)
-    return scale_of(last.text)
+            return each.scale()
+    return last.scale()
 
 
 def weights_bytes(model: ModelInfo) -> int:

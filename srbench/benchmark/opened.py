@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from srbench.benchmark import BenchmarkError, RequestError
-from srbench.benchmark.checkpoints import NamedModel, models_named, require_memory
+from srbench.benchmark.checkpoints import models_named, require_memory
 from srbench.benchmark.dataset import open_dataset, pair_key_of, protocol_of
 from srbench.benchmark.sampler import source_of
 from srbench.data.datasets import groups, has_hr
@@ -25,7 +25,6 @@ from srbench.interfaces import (
 from srbench.metrics.loading import LoadedMetric, metric_digest
 from srbench.metrics.suite import NEEDED, Suite, full_names, open_metrics, read_suite
 from srbench.models import LoadedModel, ModelInfo
-from srbench.models.digest import digest_by_files
 from srbench.models.names import ModelSpec
 from srbench.models.precomputed import ResultFolder
 from srbench.run_folder.location import folder_of
@@ -130,7 +129,10 @@ def open_request(
     """
     suite = read_suite(spec.suite)
     dataset = open_dataset(spec) if dataset is None else dataset
-    named = [each for text in spec.models for each in _named(text, objects or {})]
+    objects = objects or {}
+    named: list[ModelSpec] = []
+    for text in spec.models:  # the name of an object may be any text
+        named += [ModelSpec("code", text, "", text, False, False)] if text in objects else models_named(text)
     recorded = None if objects else _recorded_manifest(spec, named, protocol_of(spec, suite, dataset))
     loaded_metrics: tuple[LoadedMetric, ...] = ()
     metrics = _recorded_metrics(spec, suite, recorded)
@@ -144,12 +146,12 @@ def open_request(
     left = Counter(each.checkpoint.training for each in named if each.checkpoint)
     for place, each in enumerate(named):
         try:
-            model = _recorded_model(each.text, spec, recorded) or _load_model(each.text, spec, objects or {}, runs_here)
+            model = _recorded_model(each, spec, recorded) or _load_model(each.text, spec, objects, runs_here)
         except SRBenchError as error:
             if each.checkpoint is None or left[each.checkpoint.training] == 1:
                 raise
             left[each.checkpoint.training] -= 1
-            faults.append(f"{ModelSpec.parse(each.text).label}: {error}")
+            faults.append(f"{each.label}: {error}")
             continue
         names.append(each.text)
         model = replace(model, checkpoint=each.checkpoint)
@@ -172,15 +174,11 @@ def open_request(
     )
 
 
-def _named(text: str, objects: Collection[str]) -> list[NamedModel]:
-    """Return the models that a name stands for; an object, whose name may be any text, is one."""
-    return [NamedModel(text)] if text in objects else models_named(text)
-
-
-def _recorded_manifest(spec: RunSpec, named: Sequence[NamedModel], protocol: Protocol) -> Manifest | None:
+def _recorded_manifest(spec: RunSpec, named: Sequence[ModelSpec], protocol: Protocol) -> Manifest | None:
     """Return the manifest of the run folder that a request continues; None if it has none, or another protocol."""
     try:
-        path = folder_of(spec, list(dict.fromkeys(each.joint_label for each in named)))
+        labels = [each.checkpoint.training if each.checkpoint else each.label for each in named]
+        path = folder_of(spec, list(dict.fromkeys(labels)))
         manifest = read_manifest(path) if is_run(path) else None
     except SRBenchError:  # raised again when the models are loaded, or the folder is read
         return None
@@ -200,19 +198,18 @@ def _recorded_metrics(spec: RunSpec, suite: Suite, recorded: Manifest | None) ->
     return metrics if is_current else None
 
 
-def _recorded_model(text: str, spec: RunSpec, recorded: Manifest | None) -> ModelInfo | None:
+def _recorded_model(named: ModelSpec, spec: RunSpec, recorded: Manifest | None) -> ModelInfo | None:
     """Return the info of a model in a manifest; None if it lacks the model, or its code or weights may be others.
 
-    Raises SRBenchError for an invalid name and for missing weights.
+    Raises SRBenchError for missing weights.
     """
     if recorded is None:
         return None
-    named = ModelSpec.parse(text)
     model = {each.label: each for each in recorded.models}.get(named.label)
-    if model is None or named.is_folder or named.label in spec.again:
+    if model is None or named.kind == "folder" or named.label in spec.again:
         return None
     has_settings = any(setting.model == named.label for setting in recorded.settings)
-    return replace(model, spec=text) if has_settings and digest_by_files(named, spec.scale) == model.digest else None
+    return replace(model, spec=named.text) if has_settings and named.digest(spec.scale) == model.digest else None
 
 
 def _load_model(
@@ -229,7 +226,7 @@ def _load_model(
     return wrap_model(model, spec.scale, device, label)
 
 
-def _require_memory(loaded: LoadedModel, named: Sequence[NamedModel], device: str) -> None:
+def _require_memory(loaded: LoadedModel, named: Sequence[ModelSpec], device: str) -> None:
     """Raise RequestError if the remaining checkpoints of a training do not fit into memory, each as large as ``loaded``."""
     from srbench.models.inference import choose_device
 

@@ -27,7 +27,7 @@ def convert(checkpoint: Path, preset: str, out: Path | None, model: str | None) 
 
     CHECKPOINT is a file released by the authors of SRFlow, RRDB or ESRGAN (docs/weights.md).
     """
-    from srbench.models.official import convert as convert_checkpoint
+    from srbench.weights.official import convert as convert_checkpoint
 
     out = out or Path(f"{checkpoint.stem}.safetensors")
     converted = convert_checkpoint(checkpoint, preset, out, model)
@@ -61,7 +61,7 @@ def fetch_weights(name: str | None, suite: str | None, metrics: tuple[str, ...] 
     if [name, suite, metrics].count(None) != 2 or (name is None and sha256):
         raise click.UsageError("Name either released weights, with or without --sha256, or a --suite, or --metrics.")
     if name is not None:
-        from srbench.models.official import fetch
+        from srbench.weights.official import fetch
 
         show(fetch(name, sha256))
         return
@@ -85,6 +85,6 @@ def add_weights(name: str, source: str, sha256: str | None) -> None:
 
     The weights are converted and kept in the user's cache, in place of an earlier copy.
     """
-    from srbench.models.official import add
+    from srbench.weights.official import add
 
     show(add(name, source, sha256))

@@ -27,7 +27,7 @@ from srbench.metrics import lr_psnr as measured_lr_psnr
 from srbench.models import LoadedModel
 from srbench.models.inference import SamplingParameters, choose_device, upscale
 from srbench.models.loading import load_model
-from srbench.models.names import BFLOAT16, CONSISTENT, ModelSpec
+from srbench.models.names import ModelSpec
 from srbench.models.wrapped import Wrapped
 from srbench.reporting.figures.strips import Panel, Part, difference_window, figure_bytes
 from srbench.run_folder.protocol import exactly
@@ -90,8 +90,7 @@ class Editor:
         """
         loaded = load_model(self.name, self.scale, self.device)
         if isinstance(loaded.model, Wrapped) and isinstance(loaded.model.network, EditableSRModel):
-            spec = ModelSpec.parse(self.name)
-            suffix = BFLOAT16 * spec.bfloat16 + CONSISTENT * spec.consistent
+            suffix = ModelSpec.parse(self.name).suffix
             raise EditError(f"{self.name} cannot edit: omit {suffix}; edits use the model itself")
         if not isinstance(loaded.model, EditableSRModel):
             raise EditError(f"{self.name} cannot edit: it has no latents; name a model with latents, such as srflow")

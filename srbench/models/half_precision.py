@@ -21,10 +21,10 @@ def require_bfloat16(device: str, text: str) -> None:
         raise PluginError(f"{text}: this machine has no bfloat16 instructions ({device}); omit +bf16")
 
 
-class Half(Wrapped):
+class InBfloat16(Wrapped):
     """A model that computes in bfloat16; its outputs or samples are float32."""
 
-    def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
+    def call_inner(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
         """Return what ``upscale`` computes in bfloat16, as float32."""
         with autocast(lr.device):  # a setting of the thread, so not around a yield
             return upscale(lr).float()

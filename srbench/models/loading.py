@@ -14,16 +14,15 @@ from torch import nn
 from srbench.files.hashes import sha256_texts
 from srbench.interfaces import PrecomputedResults, SRBenchError, WeightsInfo
 from srbench.models import LoadedModel
-from srbench.models.digest import digest_by_files, harness_digest, model_digest
-from srbench.models.half_precision import Half, require_bfloat16
+from srbench.models.half_precision import InBfloat16, require_bfloat16
 from srbench.models.names import NETWORKS, ModelSpec, as_label
 from srbench.models.precomputed import ResultFolder, stated_facts
 from srbench.models.third_party import OutsideTorch, load_file, weights_info
 from srbench.models.wrapped import Consistent, Wrapped, move, network_of
 from srbench.plugins import PluginError
+from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import object_digest, plugin_digest
 from srbench.plugins.registry import Plugin, call, find_plugin, registered
-from srbench.weights.metadata import stated_metadata
 from srbench.weights.pretrained import load_checkpoint
 from srbench.weights.table import released_weights
 from srbench.words import one_line, unknown
@@ -42,26 +41,16 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False,
     as WeightsError.
     """
     spec = ModelSpec.parse(text)
-    digest = digest_by_files(spec, scale)
-    if spec.is_folder:
+    digest = spec.digest(scale)
+    if spec.kind == "folder":
         folder = Path(spec.name)
-        return LoadedModel(
-            spec.label, text, digest, False, None, ResultFolder(folder, scale), stated=stated_facts(folder)
-        )
-    if spec.is_network:
+        facts = stated_facts(folder)
+        return LoadedModel(spec.label, text, digest, False, None, ResultFolder(folder, scale), stated=facts)
+    if spec.kind == "network":
         network = _with_scale(load_file(Path(spec.name), device if runs_here else "cpu"), spec.name, scale)
-        return _ready(network, spec.label, text, digest, device, spec, runs_here=runs_here)
-    if spec.name not in registered("models") and Path(spec.name).is_file() and not spec.name.endswith(".py"):
-        endings = ", ".join(NETWORKS)
-        raise PluginError(f"{spec.name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
-    if released := released_weights().get(spec.name):
-        raise PluginError(f"{spec.name}: released weights; name them after a model: {released.model}:{spec.name}")
-    if "/" in spec.name and ":" not in spec.name and not spec.name.endswith(".py"):
-        label = "; a label has letters, digits and . _ + - only" if "=" in spec.name else ""
-        raise PluginError(f"{spec.name}: no such folder of results; check the path in {text!r}{label}")
-    models = registered("models")
-    if spec.typed_label and re.fullmatch(r"[\w-]+", spec.name) and spec.name not in models:
-        raise PluginError(f"{spec.name}: no folder of that name, and {unknown('model', spec.name, models)}")
+        return _ready(network, spec, digest, device, runs_here=runs_here)
+    if spec.kind == "code":
+        _require_code(spec)
     weights = spec.weights_file()
     plugin = find_plugin("models", spec.name)
     arguments = _arguments(plugin, spec, weights, scale)
@@ -73,12 +62,12 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False,
     elif weights is None and not digest and not is_recorded and not torch.equal(random_state, torch.get_rng_state()):
         _require_weights(created, call(text, plugin.factory, **arguments), spec.name)
     model = _with_scale(created, text, scale)
-    if digest and weights and digest_by_files(spec, scale) != digest:
+    if digest and weights and spec.digest(scale) != digest:
         raise PluginError(f"{weights}: changed while it was read, perhaps by a training; run the command again")
     if not digest:
         code = call(f"digest of {text}", plugin_digest, plugin.module, plugin.member, created)
-        digest = model_digest(spec, scale, code, [weights] if weights else [])
-    return _ready(model, spec.label, text, digest, device, spec, weights=info, runs_here=runs_here)
+        digest = spec.digest_with(scale, code, [weights] if weights else [])
+    return _ready(model, spec, digest, device, weights=info, runs_here=runs_here)
 
 
 def wrap_model(model: object, scale: int, device: str, label: str | None = None) -> LoadedModel:
@@ -90,30 +79,12 @@ def wrap_model(model: object, scale: int, device: str, label: str | None = None)
         raise PluginError(f"{model.__qualname__} is a class; give an instance: {model.__qualname__}()")
     named = model if hasattr(model, "__qualname__") else type(model)
     name = as_label(getattr(named, "__qualname__", "").rpartition(".")[2], "") or "model"
-    text = f"python {getattr(named, '__module__', '')}.{name}"
-    loaded = _ready(_with_scale(model, name, scale), label or name, text, "", device)
+    spec = ModelSpec("code", f"python {getattr(named, '__module__', '')}.{name}", label or name, name, False, False)
+    loaded = _ready(_with_scale(model, name, scale), spec, "", device)
     # after ``_ready``, because evaluation mode may change the network's state
     code = call(f"digest of {name}", object_digest, model)
-    digest = sha256_texts(code or uuid4().hex, harness_digest(False), str(scale))
+    digest = sha256_texts(code or uuid4().hex, package_digest("srbench.models.inference"), str(scale))
     return replace(loaded, is_object=True, is_identified=code is not None, digest=digest)
-
-
-def scale_of(text: str) -> int | None:
-    """The scale that the weights or the class of a named model state; None if they state none.
-
-    Raises the errors of ``load_model`` for an unknown name.
-    """
-    spec = ModelSpec.parse(text)
-    if spec.is_folder:
-        return None
-    if spec.is_network:
-        return load_file(Path(spec.name)).scale
-    weights = spec.weights_file()
-    if weights is not None and spec.name in registered("models"):
-        metadata = stated_metadata(weights)
-        return metadata.scale if metadata else None
-    scale = getattr(find_plugin("models", spec.name).factory, "scale", None)
-    return scale if type(scale) is int else None
 
 
 def ready_models(name: str) -> dict[int, LoadedModel]:
@@ -122,7 +93,7 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
     If there is none, raises the SRBenchError of the largest scale.
     """
     ready: dict[int, LoadedModel] = {}
-    scales = SCALES if (stated := scale_of(name)) is None else (stated,)
+    scales = SCALES if (stated := ModelSpec.parse(name).scale()) is None else (stated,)
     for scale in scales:
         try:
             ready[scale] = load_model(name, scale, "cpu")
@@ -130,6 +101,21 @@ def ready_models(name: str) -> dict[int, LoadedModel]:
             if scale == scales[-1] and not ready:
                 raise
     return ready
+
+
+def _require_code(spec: ModelSpec) -> None:
+    """Raise PluginError, with advice, for what cannot be the name of a class or function."""
+    name = spec.name
+    if Path(name).is_file() and not name.endswith(".py"):
+        endings = ", ".join(NETWORKS)
+        raise PluginError(f"{name}: not a model; a file of a network ends in {endings}, and code is file.py:Name")
+    if released := released_weights().get(name):
+        raise PluginError(f"{name}: released weights; name them after a model: {released.model}:{name}")
+    if "/" in name and ":" not in name and not name.endswith(".py"):
+        label = "; a label has letters, digits and . _ + - only" if "=" in name else ""
+        raise PluginError(f"{name}: no such folder of results; check the path in {spec.text!r}{label}")
+    if spec.typed_label and re.fullmatch(r"[\w-]+", name):
+        raise PluginError(f"{name}: no folder of that name, and {unknown('model', name, registered('models'))}")
 
 
 def _with_scale(model: Any, name: str, scale: int) -> Any:  # noqa: ANN401 - a plug-in may return anything
@@ -196,11 +182,9 @@ def _require_weights(network: object, again: object, name: str) -> None:
 
 def _ready(
     model: Any,  # noqa: ANN401 - a model of any kind
-    label: str,
-    text: str,
+    spec: ModelSpec,
     digest: str,
     device: str,
-    spec: ModelSpec | None = None,
     *,
     weights: WeightsInfo | None = None,
     runs_here: bool = True,
@@ -213,17 +197,19 @@ def _ready(
     stated = getattr(network, "weights", None)
     weights = stated if isinstance(stated, WeightsInfo) else weights
     projected = bool(getattr(network, "projected", False))
-    if spec and spec.bfloat16:
+    if spec.bfloat16:
         if not isinstance(network, nn.Module):
-            raise PluginError(f"{text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
-        require_bfloat16(device, text)
-        model = Half(model, model.scale)
-    if spec and spec.consistent:
+            raise PluginError(f"{spec.text}: only a torch.nn.Module can run in bfloat16; omit +bf16")
+        require_bfloat16(device, spec.text)
+        model = InBfloat16(model, model.scale)
+    if spec.consistent:
         if model.scale == 1:
-            raise PluginError(f"{text}: scale 1 has no downscaling to be consistent with; omit +consistent")
+            raise PluginError(f"{spec.text}: scale 1 has no downscaling to be consistent with; omit +consistent")
         projected = True
         model = Consistent(model, model.scale)
     environment = network.environment if isinstance(network, OutsideTorch) else {}
     images = getattr(network, "training_images", None)
     images = images if isinstance(images, bytes) else b""
-    return LoadedModel(label, text, digest, projected, weights, model, environment=environment, training_images=images)
+    return LoadedModel(
+        spec.label, spec.text, digest, projected, weights, model, environment=environment, training_images=images
+    )

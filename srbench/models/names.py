@@ -1,4 +1,4 @@
-"""Names of models, parsed without importing torch. A name is one of
+"""Names of models, and their labels and digests, without importing torch. A name is one of
 
     srflow                      a registered model
     srflow:FILE                 the model with a weights file or an official checkpoint
@@ -30,38 +30,49 @@ from __future__ import annotations
 import glob
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from srbench.files.hashes import sha256_file, sha256_texts
+from srbench.models import Checkpoint, ModelError
 from srbench.plugins import PluginError
-from srbench.plugins.registry import registered
-from srbench.weights.files import WeightsError, weights_in
+from srbench.plugins.code_digest import package_digest
+from srbench.plugins.registry import find_plugin, is_ours, registered
+from srbench.weights.files import WeightsError, packaged_weights, weights_in
+from srbench.weights.metadata import stated_metadata
 from srbench.weights.table import cached_path, released_weights
 
 CONSISTENT = "+consistent"
 BFLOAT16 = "+bf16"
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param")
 """Extensions of files that are complete models."""
-_CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+):(.*)")
+_CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+)(:)(.*)")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A parsed name of a model."""
 
+    kind: Literal["registered", "code", "network", "folder"]
+    """A registered model; a class or function in a file or module; a file with a complete network; results made elsewhere.
+    Decided once, when the name is parsed."""
     text: str
     typed_label: str
     """Label before ``=``; empty without a label."""
     name: str
     """Registered name, file.py:Name, package.module:Name, a file that is a network, or a folder of results."""
-    weights: str
-    """File, folder or name of weights; empty for the model's default weights."""
-    strength: float | None
-    """Weight of the model's weights in network interpolation, 0 to 1; None without interpolation."""
     consistent: bool
     """True if outputs are projected onto the images that downscale to LR."""
     bfloat16: bool
     """True if the network computes in bfloat16."""
+    weights: str = ""
+    """File, folder or name of weights; empty for the model's default weights."""
+    strength: float | None = None
+    """Weight of the model's weights in network interpolation, 0 to 1; None without interpolation."""
+    checkpoint: Checkpoint | None = None
+    """Its place among the checkpoints that a pattern stands for; None for a name of its own."""
 
     @classmethod
     def parse(cls, text: str) -> ModelSpec:
@@ -71,46 +82,40 @@ class ModelSpec:
         without weights.
         """
         label, rest = split_label(text)
-        if label is None or is_path(text):
+        pattern = text.removesuffix(CONSISTENT).removesuffix(BFLOAT16)
+        if label is None or os.path.lexists(pattern) or glob.glob(pattern):  # noqa: PTH207 - Path.glob refuses absolute patterns
             label, rest = "", text
         else:
             require_label(label, text)
         exact = rest.removesuffix(CONSISTENT) or rest
         model = exact.removesuffix(BFLOAT16) or exact
-        consistent, bfloat16 = exact != rest, model != exact
+        options, path = (exact != rest, model != exact), Path(model)
+        if path.suffix.lower() in NETWORKS and (":" not in model or path.is_file()) and not path.is_dir():
+            return cls("network", text, label, model, *options)
         before, colon, weights = model.partition(":")
         name, at, share = before.partition("@")
-        base, plus, option = name.partition("+")
-        if plus and base in registered("models") and not is_network(model) and not Path(model).exists():
-            raise PluginError(
-                f"{text}: no option +{option}; at the end of a name, write {BFLOAT16}, {CONSISTENT} or "
-                f"{BFLOAT16}{CONSISTENT}"
-            )
-        if name in registered("models") and not is_network(model):
-            if colon and not weights:
-                raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
-            return cls(text, label, name, weights, _strength(share, text) if at else None, consistent, bfloat16)
-        spec = cls(text, label, model, "", None, consistent, bfloat16)
-        if spec.is_folder and not label:
-            raise PluginError(f"{text}: a folder of results needs a label; write NAME={text}")
-        if spec.is_folder and spec.suffix:
-            raise PluginError(f"{text}: {spec.suffix} does not apply to a folder of results; omit it")
-        code = _CODE_AND_WEIGHTS.fullmatch(model)
-        if code is None or spec.is_folder or spec.is_network:
+        if name in registered("models"):
+            spec = cls("registered", text, label, name, *options, weights, _strength(share, text) if at else None)
+        elif path.is_dir():
+            spec = cls("folder", text, label, model, *options)
+            if not label:
+                raise PluginError(f"{text}: a folder of results needs a label; write NAME={text}")
+            if spec.suffix:
+                raise PluginError(f"{text}: {spec.suffix} does not apply to a folder of results; omit it")
             return spec
-        if not code[2]:
-            raise PluginError(f"{text}: no weights file after the colon; write {code[1]} or {code[1]}:FILE")
-        return replace(spec, name=code[1], weights=code[2])
-
-    @property
-    def is_folder(self) -> bool:
-        """True if the name is a folder of precomputed results."""
-        return self.name not in registered("models") and Path(self.name).is_dir()
-
-    @property
-    def is_network(self) -> bool:
-        """True if the name is a file with a complete network."""
-        return is_network(self.name)
+        else:
+            base, plus, option = name.partition("+")
+            if plus and base in registered("models") and not path.exists():
+                raise PluginError(
+                    f"{text}: no option +{option}; at the end of a name, write {BFLOAT16}, {CONSISTENT} or "
+                    f"{BFLOAT16}{CONSISTENT}"
+                )
+            code = _CODE_AND_WEIGHTS.fullmatch(model)
+            name, colon, weights = code.groups() if code else (model, "", "")
+            spec = cls("code", text, label, name, *options, weights)
+        if colon and not weights:
+            raise PluginError(f"{text}: no weights file after the colon; write {name} or {name}:FILE")
+        return spec
 
     @property
     def suffix(self) -> str:
@@ -123,7 +128,7 @@ class ModelSpec:
         if self.typed_label:
             return self.typed_label
         label = self.name.rpartition(":")[2]
-        if self.is_network:
+        if self.kind == "network":
             label = as_label(Path(self.name).stem, "-").lstrip("._+-") or "network"
         if self.weights:
             path = Path(self.weights)
@@ -146,6 +151,57 @@ class ModelSpec:
             raise WeightsError(f"{self.weights}: not downloaded yet; run srbench weights fetch {self.weights}")
         return cached_path(self.weights)
 
+    def digest(self, scale: int) -> str:
+        """Digest of the model without loading it, and without torch; loading it gives the same digest.
+
+        Empty if the digest is known only after loading: for third-party code, and for a weights file that is
+        interpolated with other weights. Raises WeightsError for missing weights, and ModelError if an ONNX file needs a
+        missing package.
+        """
+        if self.kind == "folder":  # every result has its own digest
+            return sha256_texts("results", str(scale), package_digest("srbench.models.precomputed"))
+        if self.kind == "network":
+            path = Path(self.name)
+            files = [path, *external_data(path)] if path.is_file() else []
+            return self.digest_with(scale, package_digest("srbench.models.third_party"), files)
+        if self.kind == "code" or not is_ours("models", self.name) or (self.weights and self.strength is not None):
+            return ""
+        point = registered("models")[self.name]
+        if weights := self.weights_file():
+            files = [weights]
+        else:  # the packaged weights; if they are interpolated, those of all models of the package
+            packaged = packaged_weights(point.module.partition(".")[0]).items()
+            models = {model for (model, _), _ in packaged} if self.strength is not None else {self.name}
+            files = [file for (model, size), file in packaged if size == scale and model in models]
+        return self.digest_with(scale, f"{package_digest(point.module)} {point.attr}", files)
+
+    def digest_with(self, scale: int, code: str, files: Sequence[Path]) -> str:
+        """Digest of all that determines the outputs: the model's code, the code that runs it, options and files."""
+        if self.bfloat16:
+            code = f"{code} {package_digest('srbench.models.half_precision')}"
+        harness = package_digest("srbench.models.inference")
+        if self.consistent:
+            harness = f"{harness} {package_digest('srbench.models.wrapped')}"
+        return sha256_texts(code, harness, str(scale), str(self.strength), *map(sha256_file, files))
+
+    def scale(self) -> int | None:
+        """The scale that the weights or the class of the model state; None if they state none.
+
+        Raises the errors of ``load_model`` for an unknown name.
+        """
+        if self.kind == "folder":
+            return None
+        if self.kind == "network":
+            from srbench.models.third_party import load_file  # imports torch
+
+            return load_file(Path(self.name)).scale
+        weights = self.weights_file()
+        if weights is not None and self.kind == "registered":
+            metadata = stated_metadata(weights)
+            return metadata.scale if metadata else None
+        scale = getattr(find_plugin("models", self.name).factory, "scale", None)
+        return scale if type(scale) is int else None
+
 
 def split_label(text: str) -> tuple[str | None, str]:
     """Split ``label=NAME`` into label and name. A ``=`` after a colon or a slash belongs to a path: the label is None."""
@@ -159,12 +215,6 @@ def require_label(label: str, text: str) -> None:
         raise PluginError(f"label {label!r} in {text!r}: use letters, digits and . _ + - only")
 
 
-def is_path(text: str) -> bool:
-    """Return whether a name, without its options, is an existing path or a pattern of existing paths."""
-    path = text.removesuffix(CONSISTENT).removesuffix(BFLOAT16)
-    return os.path.lexists(path) or bool(glob.glob(path))  # noqa: PTH207 - Path.glob refuses absolute patterns
-
-
 def with_absolute_paths(text: str) -> str:
     """The name with absolute paths, for the same model under the same label in any folder; text that is no name as it is."""
     try:
@@ -172,8 +222,8 @@ def with_absolute_paths(text: str) -> str:
     except PluginError:
         return text
     code, colon, name = spec.name.rpartition(":")
-    located = f"{absolute(code)}:{name}" if colon and not spec.is_folder else absolute(spec.name)
-    if spec.name in registered("models"):
+    located = f"{absolute(code)}:{name}" if colon and spec.kind == "code" else absolute(spec.name)
+    if spec.kind == "registered":
         located = spec.name if spec.strength is None else f"{spec.name}@{spec.strength!r}"
     weights = f":{absolute(spec.weights)}" if spec.weights else ""
     label = f"{spec.typed_label}=" if spec.typed_label else ""
@@ -187,12 +237,11 @@ def absolute(path: str) -> str:
 
 def is_same_but_for_paths(text: str, other: str) -> bool:
     """Return whether two names have equal labels, strengths, options and registered models. Raises PluginError."""
-    models = registered("models")
-    identities = [
-        (spec.typed_label, spec.name if spec.name in models else "", spec.strength, spec.suffix)
+    one, two = (
+        (spec.typed_label, spec.name if spec.kind == "registered" else "", spec.strength, spec.suffix)
         for spec in map(ModelSpec.parse, (text, other))
-    ]
-    return identities[0] == identities[1]
+    )
+    return one == two
 
 
 def has_paths_of(located: str, typed: str) -> bool:
@@ -211,12 +260,6 @@ def _may_be(located: str, typed: str) -> bool:
     return Path(located).is_absolute() and [*Path(located).parts[-len(tail) :]] == tail
 
 
-def is_network(text: str) -> bool:
-    """Return whether a name is a file with a complete network. A colon separates weights, unless a file has that very name."""
-    path = Path(text)
-    return path.suffix.lower() in NETWORKS and (":" not in text or path.is_file()) and not path.is_dir()
-
-
 def as_label(text: str, replacement: str) -> str:
     """Replace every character that a label may not contain."""
     return re.sub("[^A-Za-z0-9._+-]", replacement, text)
@@ -230,3 +273,26 @@ def _strength(typed: str, text: str) -> float:
     if not 0 <= strength <= 1:
         raise PluginError(f"{text}: the strength is {typed}; it has to be a number from 0 to 1, as in esrgan@0.7")
     return strength
+
+
+def external_data(path: Path) -> list[Path]:
+    """Weights files beside a graph: those that an ONNX graph names by relative paths, or the .bin of an ncnn graph.
+
+    None for any other or damaged file. Raises ModelError if the package onnx is missing.
+    """
+    if path.suffix.lower() == ".param":
+        return [weights] if (weights := path.with_suffix(".bin")).is_file() else []
+    if path.suffix.lower() != ".onnx":
+        return []
+    try:
+        import onnx
+    except ImportError:
+        raise ModelError(f"{path}: needs onnx; install it: pip install 'sr-bench[onnx]'") from None
+    try:
+        graph = onnx.load(path, load_external_data=False)
+    except Exception:  # a damaged file, whose fault is named when the model is loaded
+        return []
+    # Private: nothing public lists the tensors; those in branches, functions and constants may lie elsewhere, too.
+    tensors = onnx.external_data_helper._get_all_tensors(graph)
+    names = {entry.value for tensor in tensors for entry in tensor.external_data if entry.key == "location"}
+    return sorted(file for name in names if (file := path.parent / name).is_file())

@@ -12,7 +12,8 @@ from torch import nn
 from srbench.files.atomic import write_new
 from srbench.interfaces import StochasticSRModel
 from srbench.models import ModelError
-from srbench.models.loading import load_model, ready_models, scale_of
+from srbench.models.loading import load_model, ready_models
+from srbench.models.names import ModelSpec
 from srbench.words import one_line
 
 _OPSET = 17
@@ -25,7 +26,7 @@ def export_onnx(text: str, out: Path | None = None, scale: int | None = None) ->
     current folder. The file states the licence of the weights. Raises ModelError for anything but a deterministic
     network, SRBenchError if the model cannot be loaded or ``out`` exists with other content.
     """
-    scale = scale_of(text) if scale is None else scale
+    scale = ModelSpec.parse(text).scale() if scale is None else scale
     loaded = next(iter(ready_models(text).values())) if scale is None else load_model(text, scale, "cpu")
     if not isinstance(loaded.model, nn.Module) or isinstance(loaded.model, StochasticSRModel):
         raise ModelError(f"{text}: only a network with one output can be exported to ONNX, such as rrdb or esrgan")

@@ -42,13 +42,13 @@ class Wrapped:
         if isinstance(model, Weighted):
             self.weights = model.weights
 
-    def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
+    def call_inner(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
         """Return ``upscale(lr)``, a call of the model within; a subclass changes it."""
         return upscale(lr)
 
     def __call__(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped."""
-        return self.around(self._model, lr)
+        return self.call_inner(self._model, lr)
 
     def _sample(self, lr: Tensor, n: int, *, temperature: float, generator: torch.Generator) -> Tensor:
         """See ``StochasticSRModel.sample``."""
@@ -57,7 +57,7 @@ class Wrapped:
             samples: Tensor = self._model.sample(lr, n, temperature=temperature, generator=generator)
             return samples
 
-        return self.around(upscale, lr)
+        return self.call_inner(upscale, lr)
 
     def _samples(
         self,
@@ -72,7 +72,7 @@ class Wrapped:
         """See ``TiledSRModel.samples``."""
         samples = self._model.samples(lr, n, temperature=temperature, generator=generator, tile=tile, progress=progress)
         for _ in range(n):
-            image = self.around(lambda lr: next(samples), lr)
+            image = self.call_inner(lambda lr: next(samples), lr)
             yield image
             del image
 
@@ -80,6 +80,6 @@ class Wrapped:
 class Consistent(Wrapped):
     """A model whose outputs or samples are made consistent with LR."""
 
-    def around(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
+    def call_inner(self, upscale: Callable[[Tensor], Tensor], lr: Tensor) -> Tensor:
         """Project what ``upscale`` returns onto the images that downscale to LR."""
         return make_consistent(upscale(lr.clone()).to(lr.device), lr, self.scale)

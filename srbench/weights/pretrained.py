@@ -17,7 +17,7 @@ from srbench.interfaces import WeightsInfo
 from srbench.weights.files import WeightsError, errors_naming, is_safetensors, is_training_checkpoint, packaged_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
 from srbench.weights.reading import read_tensors, read_weights
-from srbench.weights.table import credited
+from srbench.weights.table import with_licence
 from srbench.weights.training_images import PACKAGED, from_text
 from srbench.words import listed
 
@@ -199,7 +199,7 @@ def converted(
     if result is None:
         return None
     digest = sha256_file(path)
-    metadata = credited(read_metadata(result[1], path), model, digest, address)
+    metadata = with_licence(read_metadata(result[1], path), model, digest, address)
     return result[0], replace(metadata, converted_from_sha256=digest)
 
 

@@ -45,7 +45,7 @@ def find_released(name: str) -> ReleasedWeights:
     return table[name]
 
 
-def credited(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
+def with_licence(metadata: WeightsMetadata, model: str, sha256: str, address: str | None = None) -> WeightsMetadata:
     """Add licence and training data to the metadata of a checkpoint that ``model`` reads, if it is a released file.
 
     A file counts as released if its SHA-256 is in the table or, for entries without a SHA-256, if it was downloaded

@@ -16,8 +16,8 @@ from baselines.convert import (
 from baselines.pretrained import load_esrgan, load_rrdb
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.interfaces import SRBenchError
-from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.official import convert
 
 FULL = RRDBConfig(4, 64, 32, 23)
 

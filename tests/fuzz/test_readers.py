@@ -18,13 +18,13 @@ from srbench.files.config import ConfigError, load_toml
 from srbench.images import ImageError
 from srbench.images.io import quantize_round, read_image, read_uint8
 from srbench.interfaces import SRBenchError
-from srbench.models.official import _unpacked
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.manifest import content_of, read_manifest
 from srbench.run_folder.records import ImageDigest, PairRecord, SampleRecord, ScoreRecord, from_line, to_line
 from srbench.training import TrainingError
 from srbench.weights.files import WeightsError, load_metadata, load_weights
 from srbench.weights.metadata import WeightsMetadata, read_metadata
+from srbench.weights.official import _unpacked
 from srflow.presets import SRFlowPreset
 
 hypothesis = pytest.importorskip("hypothesis")

@@ -8,7 +8,7 @@ from srbench.interfaces import ImagePair, Shared, WeightsInfo
 from srbench.models.third_party import weights_info
 from srbench.weights.files import save_weights
 from srbench.weights.metadata import WeightsMetadata
-from srbench.weights.table import credited
+from srbench.weights.table import with_licence
 
 
 def test_a_pair_equals_itself_alone():
@@ -35,7 +35,7 @@ def test_the_provenance_of_weights_in_sentences(tmp_path):
     assert foreign.text == (
         "577,811 parameters, licence not stated in the file. Training data not stated in the file; architecture Net."
     )
-    official = credited(WeightsMetadata("rrdb"), "rrdb", "c0ffee")
+    official = with_licence(WeightsMetadata("rrdb"), "rrdb", "c0ffee")
     assert WeightsInfo("c0ffee", official.licence, official.trained_on, None).text == (
         "an unknown number of parameters, licence unknown. Training data unknown (not known to be a released file)."
     )

@@ -5,9 +5,7 @@ import shutil
 import pytest
 import torch
 
-from srbench.models import loading
-from srbench.models.digest import digest_by_files
-from srbench.models.loading import load_model, scale_of
+from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec
 from srbench.plugins import PluginError
 from srbench.weights.files import WeightsError
@@ -26,7 +24,7 @@ def test_the_last_checkpoint_is_measured(trainings, until, model):
         "of the folder data, 20 steps of 2 patches of 32 pixels; weights of step 5 of 20"
     )
     assert early.label == out.removeprefix("unfinished-") + f"-{out}"
-    assert scale_of(f"{model}:{folder}") == 4
+    assert ModelSpec.parse(f"{model}:{folder}").scale() == 4
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     for name, value in weights_of(early).items():
         expected = saved["average"][f"module.{name}"] if "average" in saved else saved["network"][name]
@@ -92,15 +90,16 @@ def test_without_a_usable_checkpoint_it_says_what_to_do(trainings, until, tmp_pa
 def test_a_checkpoint_that_is_replaced_while_it_is_read_is_refused(until, monkeypatch):
     """Outputs of the new weights must not be kept under the digest of the old ones."""
     folder = until("rrdb", "unfinished-replaced", 5)
-    digest, begun = digest_by_files(ModelSpec.parse(f"rrdb:{folder}"), 4), []
+    digest_of, begun = ModelSpec.digest, []
 
     def then_replaced(spec, scale):
+        digest = digest_of(spec, scale)
         if begun:
-            return digest_by_files(spec, scale)
+            return digest
         begun.append(digest)
         until("rrdb", "unfinished-replaced", 10)
         return digest
 
-    monkeypatch.setattr(loading, "digest_by_files", then_replaced)
+    monkeypatch.setattr(ModelSpec, "digest", then_replaced)
     with pytest.raises(PluginError, match="changed while it was read"):
         load_model(f"rrdb:{folder}", 4, "cpu")

@@ -31,7 +31,7 @@ from srbench.metrics.cost import (
     parameters_of,
 )
 from srbench.metrics.loading import load_metric
-from srbench.models.half_precision import Half
+from srbench.models.half_precision import InBfloat16
 from srbench.models.loading import load_model
 from srbench.models.precomputed import ResultFolder
 from srbench.models.wrapped import Consistent
@@ -318,7 +318,7 @@ def test_parameters():
     assert parameters_of(Sampler()) == 27 * 51, "of a network that is an attribute"
     assert parameters_of(lambda lr: lr) == 0
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
-    assert parameters_of(Consistent(Half(Network(), 4), 4)) == 27 * 51
+    assert parameters_of(Consistent(InBfloat16(Network(), 4), 4)) == 27 * 51
     assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
     stated = SimpleNamespace(weights=WeightsInfo("", "", "", 7), network=Network())
     assert parameters_of(stated) == parameters_of(SimpleNamespace(model=stated)) == 7

@@ -9,7 +9,6 @@ import torch
 
 from srbench.data.datasets import packaged_photos
 from srbench.machine import precision
-from srbench.models.digest import digest_by_files
 from srbench.models.inference import SamplingParameters, iterate_samples, upscale
 from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec, with_absolute_paths
@@ -76,7 +75,7 @@ def test_the_thread_is_in_float32_between_samples(tile):
 def test_precision_is_part_of_label_digest_and_path(tmp_path, monkeypatch):
     plain, half = (ModelSpec.parse(text) for text in ("srflow", "srflow+bf16"))
     assert (plain.label, half.label) == ("srflow", "srflow+bf16")
-    assert digest_by_files(plain, 8) != digest_by_files(half, 8) == load_model("srflow+bf16", 8, "cpu").digest
+    assert plain.digest(8) != half.digest(8) == load_model("srflow+bf16", 8, "cpu").digest
     monkeypatch.chdir(tmp_path)
     (tmp_path / "4x.pth").touch()
     assert with_absolute_paths("a=4x.pth+bf16+consistent") == f"a={tmp_path}/4x.pth+bf16+consistent"

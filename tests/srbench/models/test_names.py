@@ -7,7 +7,6 @@ import torch
 
 from srbench.images.io import write_png
 from srbench.metrics.loading import metric_digest, open_metric
-from srbench.models.digest import digest_by_files
 from srbench.models.loading import load_model, wrap_model
 from srbench.models.names import ModelSpec
 from srbench.models.third_party import load_file
@@ -18,7 +17,7 @@ from srbench.weights.files import packaged_weights, save_weights
 def by_files(text, scale):
     """Label and digest of the model that the text names, without loading it."""
     spec = ModelSpec.parse(text)
-    return spec.label, digest_by_files(spec, scale)
+    return spec.label, spec.digest(scale)
 
 
 OURS = ("bicubic", "rrdb", "esrgan", "esrgan@0.5", "srflow", "x=srflow", "srflow+consistent", "srflow-perceptual")

@@ -16,7 +16,8 @@ from srbench.interfaces import ModelCall
 from srbench.metrics.cost import Memory, MultiplyAdds, Runtime
 from srbench.models import ModelError
 from srbench.models.inference import SamplingParameters, upscale
-from srbench.models.loading import load_model, scale_of
+from srbench.models.loading import load_model
+from srbench.models.names import ModelSpec
 from srbench.reporting.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.verification.verify import verify
@@ -60,7 +61,7 @@ def test_an_ncnn_graph_is_a_model(tmp_path, scale):
         lr = torch.rand(2, 3, *size)
         assert torch.equal(loaded.model(lr), F.interpolate(lr, scale_factor=scale, mode="nearest"))
     assert (loaded.label, loaded.weights.sha256) == ("mine", sha256_file(path.with_suffix(".bin")))
-    assert scale_of(str(path)) == scale
+    assert ModelSpec.parse(str(path)).scale() == scale
 
 
 def test_an_ncnn_graph_computes_what_torch_does_also_in_tiles(tmp_path):

@@ -16,7 +16,8 @@ from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
-from srbench.models.loading import load_model, scale_of
+from srbench.models.loading import load_model
+from srbench.models.names import ModelSpec
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 from srbench.run_folder.request import RunSpec
@@ -261,7 +262,7 @@ def test_from_python(net, made, tmp_path):
     lr = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
         assert torch.equal(model(lr), network(lr))
-    assert scale_of(f"{net}:SRResNet:{tmp_path}/mynet.pth") == 2
+    assert ModelSpec.parse(f"{net}:SRResNet:{tmp_path}/mynet.pth").scale() == 2
     with pytest.raises(SRBenchError, match=r"load_model: scale is missing, .*; give scale=4, or add an attribute"):
         package.load_model(f"{net}:EDSR", weights=tmp_path / "mynet.pth")
 

@@ -26,9 +26,8 @@ from srbench.interfaces import ModelCall, SRBenchError
 from srbench.metrics.cost import Memory, MultiplyAdds, Runtime
 from srbench.models import ModelError
 from srbench.models import third_party as foreign
-from srbench.models.digest import external_data
-from srbench.models.loading import load_model, scale_of
-from srbench.models.names import ModelSpec, is_network, with_absolute_paths
+from srbench.models.loading import load_model
+from srbench.models.names import ModelSpec, external_data, with_absolute_paths
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
 from srbench.reporting.report import write_report
@@ -126,7 +125,7 @@ def test_a_checkpoint_of_another_project_is_a_model(tmp_path, scale, device):
     assert loaded.weights.parameters == sum(one.numel() for one in network.parameters())
     assert loaded.weights.licence == "not stated in the file"
     assert "RealESRGAN Compact" in loaded.weights.trained_on
-    assert scale_of(str(path)) == scale
+    assert ModelSpec.parse(str(path)).scale() == scale
 
 
 @needs_spandrel
@@ -265,7 +264,13 @@ def test_our_own_weights_are_named_with_their_model():
 def test_names(text, name, weights):
     spec = ModelSpec.parse(text)
     assert (spec.name, spec.weights) == (name, weights)
-    assert is_network(spec.name) == (weights == "" and ".py" not in name)
+    assert (spec.kind == "network") == (weights == "" and ".py" not in name)
+
+
+def test_a_colon_in_the_name_of_a_file_separates_no_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a:b.pth").touch()
+    assert with_absolute_paths("a:b.pth") == f"{tmp_path}/a:b.pth"
 
 
 def test_an_equals_sign_in_the_name_of_a_file_is_no_label(tmp_path, monkeypatch):

@@ -13,7 +13,8 @@ from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.interfaces import SRBenchError
 from srbench.models import ModelError
-from srbench.models.loading import load_model, scale_of
+from srbench.models.loading import load_model
+from srbench.models.names import ModelSpec
 from srbench.models.third_party import is_torchscript
 from srbench.plugins import PluginError
 from srbench.verification.verify import verify
@@ -78,7 +79,7 @@ def test_a_torchscript_file_is_a_model(tmp_path, make, device):
     with torch.no_grad():
         found, expected = loaded.model(lr.to(device)).cpu(), torch.cat([network(image[None]) for image in lr])
     torch.testing.assert_close(found, expected, atol=0 if device == "cpu" else 1e-3, rtol=0)
-    assert scale_of(str(path)) == scale
+    assert ModelSpec.parse(str(path)).scale() == scale
     assert (loaded.label, loaded.weights.sha256) == ("my-net", sha256_file(path))
     assert loaded.weights.parameters in (sum(one.numel() for one in network.parameters()), None)
     with pytest.raises(PluginError, match=f"has scale {scale}, but scale 4 is requested; use scale {scale}"):

@@ -10,7 +10,7 @@ from srbench.data.datasets import packaged_photos
 from srbench.images.lr_projection import make_consistent
 from srbench.images.resize import downscale
 from srbench.interfaces import StochasticSRModel, TiledSRModel, Weighted
-from srbench.models.half_precision import Half
+from srbench.models.half_precision import InBfloat16
 from srbench.models.inference import SamplingParameters, iterate_samples, upscale
 from srbench.models.loading import load_model
 from srbench.models.wrapped import Consistent, Wrapped
@@ -32,7 +32,7 @@ class NoiseInTiles(Noise):
         yield from self.sample(lr, n, temperature=temperature, generator=generator)
 
 
-@pytest.mark.parametrize("wrapper", [Wrapped, Half, Consistent])
+@pytest.mark.parametrize("wrapper", [Wrapped, InBfloat16, Consistent])
 @pytest.mark.parametrize(
     ("model", "samples", "tiles"), [(nearest, False, False), (Noise(), True, False), (NoiseInTiles(), True, True)]
 )

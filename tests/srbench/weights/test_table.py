@@ -1,13 +1,13 @@
 """Whom a checkpoint is credited to."""
 
 from srbench.weights.metadata import WeightsMetadata
-from srbench.weights.table import credited, released_weights
+from srbench.weights.table import released_weights, with_licence
 
 NOT_RELEASED = ("unknown", "unknown (not known to be a released file)")
 
 
 def origin(model, preset, sha256, address=None):
-    found = credited(WeightsMetadata("x", preset), model, sha256, address)
+    found = with_licence(WeightsMetadata("x", preset), model, sha256, address)
     return found.licence, found.trained_on
 
 

@@ -8,8 +8,8 @@ from official import GOLDEN, checkpoint, load_official
 from small_presets import resized
 
 from srbench.files.hashes import sha256_file
-from srbench.models.official import convert
 from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.official import convert
 from srflow import SRFlow
 from srflow.checkpoints.convert import convert_srflow, official_shapes
 from srflow.config import SRFlowConfig

@@ -21,10 +21,10 @@ from baselines.convert import rrdb_shapes
 from baselines.rrdb import RRDBConfig
 from srbench.files.paths import cache_folder
 from srbench.models.loading import load_model
-from srbench.models.official import add, fetch
 from srbench.weights import table as weights_table
 from srbench.weights.download import DownloadError, OfflineError, download
 from srbench.weights.files import WeightsError, load_weights
+from srbench.weights.official import add, fetch
 from srbench.weights.table import cached_path, find_released, released_weights
 
 FILE = "RRDB_TINY.pth"
