@@ -49,4 +49,4 @@ def _allowed(kind: Any) -> str:  # noqa: ANN401 - any type
     if origin is Literal or len(inner) > 1:
         words = [str(each) if origin is Literal else _allowed(each) for each in inner if each is not NoneType]
         return " or ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if all(words) else ""
-    return {bool: "yes or no", int: "a whole number", float: "a number"}.get(kind, "")
+    return {bool: "yes or no", int: "a whole number", float: "a number such as 0.5"}.get(kind, "")
