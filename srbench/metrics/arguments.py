@@ -15,10 +15,10 @@ from srbench.metrics import MetricError
 
 
 def typed(what: str, factory: Callable[..., Any], given: Mapping[str, object]) -> dict[str, Any]:
-    """Convert arguments to the types in the signature of a metric's class; a ``bool`` is typed as yes or no.
+    """Convert arguments to the types in the signature of a metric's class.
 
-    Without a type that a text can have, a whole number becomes an integer, and all else stays. Raises MetricError, which
-    begins with ``what``, for a value that the type does not allow.
+    A ``bool`` is typed as yes or no; a path becomes absolute. Without a type that a text can have, a whole number becomes
+    an integer, and all else stays. Raises MetricError, which begins with ``what``, for a value that is not allowed.
     """
     try:
         kinds = {name: each.annotation for name, each in signature(factory, eval_str=True).parameters.items()}
@@ -29,7 +29,7 @@ def typed(what: str, factory: Callable[..., Any], given: Mapping[str, object]) -
 
 def _converted(what: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - any type
     if isinstance(value, str) and Path in (kind, *get_args(kind)):
-        return Path(value)
+        return Path(value).resolve()
     whole = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 19 else value
     words = {"yes": True, "no": False} if kind is bool else {}
     for candidate in (words.get(str(value), whole), value):  # a number first, for a type that is a number or text

@@ -7,7 +7,7 @@ taken. Options are those of the metric's class, such as ``channels`` of ``srbenc
 Results: a float for one image; for a batch (n,) float64, a tensor on the CPU or an array, like the argument. They are the
 values of the table.
 
-Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and an option that does not exist.
+Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and a value that an option does not take.
 """
 
 from __future__ import annotations

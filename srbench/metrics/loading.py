@@ -44,7 +44,7 @@ _PYIQA = "srbench.metrics.from_pyiqa"
 _RATINGS = "srbench.metrics.ratings:Ratings"
 """The metric behind FILE.csv:COLUMN."""
 _LIKE_A_PATH = r"[/\\]|\.[A-Za-z]\w*$"
-"""A separator or a suffix, in a parameter that is a text."""
+"""A separator or a suffix, in a parameter without a type."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -123,9 +123,6 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
     if digest is None:
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
         sums = [sha256_file(file) for file in _files(arguments.values())]
-        arguments |= {
-            key: str(each.resolve()) for key, each in arguments.items() if isinstance(each, Path)
-        }  # as in the spec
         digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
     info = completed(metric, info, located(text), digest, quantize)
     return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
@@ -181,11 +178,11 @@ def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
 def located(text: str) -> str:
     """Make paths absolute: in ``file.py:Name``, and our metrics' parameters; any other name is returned unchanged."""
     name, parameters = parse_metric(text)
-    # a type is known once the metric is imported, which takes long, so not for the names of reports and finished runs
+    # types are known once the metric is imported, which a report does without
     if is_ours("metrics", name) and any(Path(value).exists() for value in parameters.values()):
         for key, value in typed(f"metric {text}", find_plugin("metrics", name).factory, parameters).items():
             if isinstance(value, Path):
-                text = text.replace(f"+{key}={parameters[key]}", f"+{key}={value.resolve()}")
+                text = text.replace(f"+{key}={parameters[key]}", f"+{key}={value}")
     match = re.match(r".+?\.(?:py|csv)(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 

@@ -2,7 +2,6 @@
 
 import sys
 from importlib.metadata import EntryPoint
-from pathlib import Path
 
 import pytest
 import torch
@@ -67,7 +66,7 @@ def test_parameters_have_the_types_that_the_class_states(tmp_path, monkeypatch):
     given = "share=0.5+strict=yes+file=net.pth+plain=8+word=8+either=8"
     init = f"def __init__(self, {types}):\n        self.given = share, strict, file, plain, word, either\n"
     (tmp_path / "mine.py").write_text(f"from pathlib import Path\n{text}\n    {init}")
-    assert load_metric(f"mine.py:Mean+{given}").given == (0.5, True, Path("net.pth"), 8, "8", 8)
+    assert load_metric(f"mine.py:Mean+{given}").given == (0.5, True, tmp_path / "net.pth", 8, "8", 8)
     for name, fault in {
         "share=half": "share is 'half'; give a number",
         "strict=on": "strict is 'on'; give yes or no",
