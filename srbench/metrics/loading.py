@@ -44,7 +44,7 @@ _PYIQA = "srbench.metrics.from_pyiqa"
 _RATINGS = "srbench.metrics.ratings:Ratings"
 """The metric behind FILE.csv:COLUMN."""
 _LIKE_A_PATH = r"[/\\]|\.[A-Za-z]\w*$"
-"""A separator or a suffix, in a parameter without a type."""
+"""A separator or a suffix, in a parameter that is a path or has no type."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -208,8 +208,8 @@ def metric_digest(text: str, quantize: str) -> str | None:
 
 def _files(values: Iterable[object]) -> list[Path]:
     """The files among the values of parameters, whose content counts; not one that is called Y, as a value is."""
-    paths = [Path(each) for each in values if isinstance(each, Path) or re.search(_LIKE_A_PATH, str(each))]
-    return [path for path in paths if path.is_file()]
+    texts = [text for text in map(str, values) if re.search(_LIKE_A_PATH, text)]
+    return [path for path in map(Path, texts) if path.is_file()]
 
 
 _PER: dict[type, tuple[str, ...]] = {
