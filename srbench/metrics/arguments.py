@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from types import NoneType
@@ -20,11 +21,16 @@ def typed(what: str, factory: Callable[..., Any], given: Mapping[str, object]) -
     A ``bool`` is typed as yes or no; a path becomes absolute. Without a type that a text can have, a whole number becomes
     an integer, and all else stays. Raises MetricError, which begins with ``what``, for a value that is not allowed.
     """
-    try:
-        kinds = {name: each.annotation for name, each in signature(factory, eval_str=True).parameters.items()}
-    except Exception:  # no signature, or names in annotations that only type checkers import
-        kinds = {}
+    kinds = _kinds(factory) if given else {}
     return {key: _converted(f"{what}: {key}", value, kinds.get(key, Any)) for key, value in given.items()}
+
+
+@cache  # reading annotations takes longer than PSNR of a small image
+def _kinds(factory: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return {name: each.annotation for name, each in signature(factory, eval_str=True).parameters.items()}
+    except Exception:  # no signature, or names in annotations that only type checkers import
+        return {}
 
 
 def _converted(what: str, value: object, kind: Any) -> Any:  # noqa: ANN401 - any type
