@@ -56,11 +56,11 @@ class Size:
     is_output: bool
 
     @classmethod
-    def read(cls, lr: str | int, out: str | int) -> Size:
+    def read(cls, lr: str, out: str) -> Size:
         """Parse the size of LR, or else of the output. Raises MetricError for an invalid size, and if both are given."""
         if lr and out:
             raise MetricError("lr and out are given; state the size of LR or of the output")
-        text = str(lr or out or OUTPUT)
+        text = lr or out or OUTPUT
         match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
         if match is None or not int(match[1]) or not int(match[2]):
             raise MetricError(f"size is {text!r}; give width x height in pixels, such as 256x256")
@@ -110,7 +110,7 @@ class Parameters(_Cost):
 class _SizedCost(_Cost):
     """Base of the costs of an image of a stated size; {size} stands for it in the protocol."""
 
-    def __init__(self, lr: str | int = "", out: str | int = "") -> None:
+    def __init__(self, lr: str = "", out: str = "") -> None:
         self._size = size = Size.read(lr, out)
         image = "an output" if size.is_output else "the output of an LR image"
         protocol = self.info.protocol.replace("{size}", f"{image} of {size.width}x{size.height} pixels")

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
+from msgspec import Meta
 
 from srbench.files.hashes import sha256_files
 from srbench.images.folders import images_in
@@ -34,13 +35,14 @@ from srbench.metrics.from_pyiqa import created, measuring, quiet, version_and_li
 from srbench.metrics.samples import as_uint8
 from srbench.plugins.code_digest import package_digest
 from srbench.plugins.identity import held_digest
-from srbench.words import size_of, unknown
+from srbench.words import size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-MODES = {"clean": "clean", "legacy": "legacy_pytorch", "tensorflow": "legacy_tensorflow"}
+Mode = Literal["clean", "legacy", "tensorflow"]
+MODES: dict[Mode, str] = {"clean": "clean", "legacy": "legacy_pytorch", "tensorflow": "legacy_tensorflow"}
 """pyiqa's names of the modes."""
 RESIZING = {
     "clean": "clean: bicubic with antialiasing in float32, as clean-fid",
@@ -56,7 +58,7 @@ FEATURES = 2048
 class InceptionInput:
     """What Inception sees: whole images or patches, resized in one of MODES."""
 
-    mode: str = "clean"
+    mode: Mode = "clean"
     patch: int = 0
     """Side of the patches in pixels; 0 for whole images."""
 
@@ -76,13 +78,19 @@ class _Distance(SetMetric):
     """A distance between the first outputs of all images and all HR images, or the images of ``reference``."""
 
     sees = "uint8"
+    name = ""
 
-    def __init__(self, name: str, mode: str, patch: int, reference: str) -> None:
-        if mode not in MODES:
-            raise MetricError(f"{name}: {unknown('mode', str(mode), MODES)}")
-        if not isinstance(patch, int) or patch < 0 or patch == 1:
-            raise MetricError(f"{name}: patch is {patch}; give the side of patches in pixels, such as 256")
-        self.seen, self._name, self._reference = InceptionInput(mode, patch), name, _reference(name, reference)
+    def __init__(
+        self, mode: Mode = "clean", patch: Annotated[int, Meta(ge=2)] = 0, reference: Path | None = None
+    ) -> None:
+        name = self.name
+        is_file = name == "fid" and reference is not None and reference.is_file() and reference.suffix == ".npz"
+        if not (reference is None or reference.is_dir() or is_file):
+            file = ", or a file .npz with the arrays mu and sigma" if name == "fid" else ""
+            raise MetricError(
+                f"{name}: the reference {reference} is missing or unusable; give a folder of images{file}"
+            )
+        self.seen, self._reference = InceptionInput(mode, patch), reference
         self.needs = ("HR",) if self._reference is None else ()
         version, licence = version_and_licence()
         of_patches = [f"patch{patch}"] if patch else []
@@ -118,8 +126,8 @@ class _Distance(SetMetric):
         """Return the distance. Raises MetricError for fewer than two images, and for an image smaller than a patch."""
         ours = features_of_outputs(outputs, self.seen)
         if self._reference is None:
-            return distance(self._name, ours, features_of_hr(outputs, self.seen))
-        return distance(self._name, ours, self._of_reference(outputs.device))
+            return distance(self.name, ours, features_of_hr(outputs, self.seen))
+        return distance(self.name, ours, self._of_reference(outputs.device))
 
     @cached_property
     def _reference_digest(self) -> str:
@@ -146,26 +154,13 @@ class _Distance(SetMetric):
 class FID(_Distance):
     """Frechet inception distance; fid+mode=legacy, fid+patch=256, fid+reference=DIR or statistics.npz."""
 
-    def __init__(self, mode: str = "clean", patch: int = 0, reference: str = "") -> None:
-        super().__init__("fid", mode, patch, reference)
+    name = "fid"
 
 
 class KID(_Distance):
     """Kernel inception distance; kid+mode=legacy, kid+patch=256, kid+reference=DIR."""
 
-    def __init__(self, mode: str = "clean", patch: int = 0, reference: str = "") -> None:
-        super().__init__("kid", mode, patch, reference)
-
-
-def _reference(name: str, text: str) -> Path | None:
-    """Return the path of a reference, None if none is given. Raises MetricError if it is no folder, nor a file for FID."""
-    if not text:
-        return None
-    path = Path(text)
-    if path.is_dir() or (name == "fid" and path.is_file() and path.suffix == ".npz"):
-        return path
-    file = ", or a file .npz with the arrays mu and sigma" if name == "fid" else ""
-    raise MetricError(f"{name}: the reference {text} is missing or unusable; give a folder of images{file}")
+    name = "kid"
 
 
 def _statistics(path: Path) -> Statistics:

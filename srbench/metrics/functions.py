@@ -7,12 +7,13 @@ taken. Options are those of the metric's class, such as ``channels`` of ``srbenc
 Results: a float for one image; for a batch (n,) float64, a tensor on the CPU or an array, like the argument. They are the
 values of the table.
 
-Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and an unknown option.
+Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and a value that an option does not take.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,12 +22,14 @@ from torch import Tensor
 
 from srbench.interfaces import ImagePair
 from srbench.metrics import MetricError
+from srbench.metrics.arguments import typed
 from srbench.metrics.consistency import LRPSNR
 from srbench.metrics.distribution import CRPS, LPIPSEnergy
 from srbench.metrics.diversity import deviation
+from srbench.metrics.lpips_network import Net
 from srbench.metrics.naturalness import BRISQUE, NIQE, PIQUE
 from srbench.metrics.perceptual import LPIPS
-from srbench.metrics.pixel import PSNR, SSIM
+from srbench.metrics.pixel import PSNR, SSIM, Channels, Colour, Window
 from srbench.metrics.proper_scores import require_eight_bits
 from srbench.metrics.samples import EightBitMetric, as_uint8
 from srbench.words import size_of
@@ -41,7 +44,7 @@ _ARRAYS = (np.uint8, np.float16, np.float32, np.float64)
 
 
 def psnr(
-    sr: Images, hr: Images, *, channels: str = "RGB", border: int = 0, round: str = "yes", colour: str = "bt601"
+    sr: Images, hr: Images, *, channels: Channels = "RGB", border: int = 0, round: bool = True, colour: Colour = "bt601"
 ) -> Values:
     """Peak signal-to-noise ratio to the HR image in dB; ``inf`` for identical images.
 
@@ -58,19 +61,19 @@ def psnr(
         >>> psnr(np.stack([hr + 1, hr + 2, hr]), hr).round(2)
         array([48.13, 42.11,   inf])
     """
-    return measured(PSNR(channels, border, round, colour), sr, hr=hr)
+    return _measured(PSNR, sr, hr=hr, channels=channels, border=border, round=round, colour=colour)
 
 
 def ssim(
     sr: Images,
     hr: Images,
     *,
-    channels: str = "RGB",
+    channels: Channels = "RGB",
     border: int = 0,
-    window: str = "uniform7",
-    round: str = "yes",
-    colour: str = "bt601",
-    negative: str = "kept",
+    window: Window = "uniform7",
+    round: bool = True,
+    colour: Colour = "bt601",
+    negative: Literal["kept", "zero"] = "kept",
 ) -> Values:
     """Structural similarity to the HR image, in -1..1; 1 for identical images.
 
@@ -87,10 +90,12 @@ def ssim(
         >>> round(ssim(hr // 2, hr, channels="Y", border=4, window="gaussian11"), 4)
         0.6896
     """
-    return measured(SSIM(channels, border, window, round, colour, negative), sr, hr=hr)
+    return _measured(
+        SSIM, sr, hr=hr, channels=channels, border=border, window=window, round=round, colour=colour, negative=negative
+    )
 
 
-def lpips(sr: Images, hr: Images, *, net: str = "alex", trunk: str = "") -> Values:
+def lpips(sr: Images, hr: Images, *, net: Net = "alex", trunk: Path | None = None) -> Values:
     """Learned perceptual image patch similarity to the HR image, 0 and up; 0 for identical images.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1: version 0.1,
@@ -107,7 +112,7 @@ def lpips(sr: Images, hr: Images, *, net: str = "alex", trunk: str = "") -> Valu
         >>> round(lpips(hr // 2, hr), 2)
         0.09
     """
-    return measured(LPIPS(net, trunk), sr, hr=hr)
+    return _measured(LPIPS, sr, hr=hr, net=net, trunk=trunk)
 
 
 def lr_psnr(sr: Images, lr: Images) -> Values:
@@ -125,7 +130,7 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
         >>> round(lr_psnr(np.full((3, 32, 32), 101, dtype=np.uint8), lr), 4)
         48.1308
     """
-    return measured(LRPSNR(), sr, lr=lr)
+    return _measured(LRPSNR, sr, lr=lr)
 
 
 def niqe(sr: Images) -> Values:
@@ -142,7 +147,7 @@ def niqe(sr: Images) -> Values:
         >>> round(niqe(noise), 2)
         38.89
     """
-    return measured(NIQE(), sr)
+    return _measured(NIQE, sr)
 
 
 def brisque(sr: Images) -> Values:
@@ -159,7 +164,7 @@ def brisque(sr: Images) -> Values:
         >>> round(brisque(noise), 1)
         90.9
     """
-    return measured(BRISQUE(), sr)
+    return _measured(BRISQUE, sr)
 
 
 def pique(sr: Images) -> Values:
@@ -174,7 +179,7 @@ def pique(sr: Images) -> Values:
         >>> pique(np.full((3, 32, 32), 128, dtype=np.uint8))
         100.0
     """
-    return measured(PIQUE(), sr)
+    return _measured(PIQUE, sr)
 
 
 def sigma(samples: Images) -> float:
@@ -284,8 +289,11 @@ def _require_range(tensor: Tensor, name: str) -> None:
         )
 
 
-def measured(metric: EightBitMetric, sr: Images, *, hr: Images | None = None, lr: Images | None = None) -> Values:
+def _measured(
+    made_by: type[EightBitMetric], sr: Images, *, hr: Images | None = None, lr: Images | None = None, **options: object
+) -> Values:
     """Measure images, alone or against HR or LR images (one for all images, or one each). Raises MetricError."""
+    metric = made_by(**typed(made_by.__name__, made_by, options))
     if "scale" in metric.needs:
         raise MetricError("two images do not state their scale; give border as a number of pixels")
     images = as_uint8(image_tensor(sr, "sr"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from srbench.interfaces import (
     SetMetric,
     SRBenchError,
 )
+from srbench.metrics.arguments import typed
 from srbench.plugins import PluginError
 from srbench.plugins.code_digest import our_packages, package_digest, reachable, source_of
 from srbench.plugins.identity import plugin_digest
@@ -40,12 +41,10 @@ _PARAMETERS = "srbench.metrics.parameters"
 """Module through which our metrics read their packaged parameters, from a folder of the same name."""
 _PYIQA = "srbench.metrics.from_pyiqa"
 """Module through which our metrics use networks of pyiqa, whose weights are known only when they are loaded."""
-_PATHS = ("reference", "trunk", "file")
-"""Parameters of our metrics that are paths."""
 _RATINGS = "srbench.metrics.ratings:Ratings"
 """The metric behind FILE.csv:COLUMN."""
 _LIKE_A_PATH = r"[/\\]|\.[A-Za-z]\w*$"
-"""A separator or a suffix, in the value of any other parameter."""
+"""A separator or a suffix, in a parameter that is a path or has no type."""
 FAMILIES = "metric_families"
 """Entry point group of classes that implement many metrics, such as ``pyiqa:dists``. The class takes the metric's name
 as ``variant``, and all arguments that the user typed. Its static method ``variants()``, if it has one, lists the names;
@@ -84,11 +83,10 @@ class LoadedMetric:
         return isinstance(self.metric, ImageMetric | SetMetric) and self.metric.gpu
 
 
-def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
-    """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class.
+def parse_metric(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``psnr+channels=Y+border=4`` into the name for ``find_plugin`` and the arguments of its class, as texts.
 
-    Whole numbers become integers; paths and other values stay text. Raises PluginError for an argument that is given
-    twice.
+    Raises PluginError for an argument that is given twice.
     """
     match = re.fullmatch(r"(.+?)((?:\+\w+=[^+]+)*)", text)
     name, rest = (match[1], match[2]) if match else (text, "")
@@ -96,10 +94,7 @@ def parse_metric(text: str) -> tuple[str, dict[str, str | int]]:
     keys = [key for key, _ in pairs]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
         raise PluginError(f"metric {text}: {twice} is given twice; give it once")
-    parameters: dict[str, str | int] = {
-        key: int(value) if key not in _PATHS and value.isdecimal() and len(value) < 19 else value
-        for key, value in pairs
-    }
+    parameters = dict(pairs)
     if column := re.fullmatch(r"(.+\.csv):(\w+)", name):
         return _RATINGS, {"file": column[1], "column": column[2], **parameters}
     return name, parameters
@@ -121,15 +116,14 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         allowed = () if is_variant else plugin.arguments()
         advice = f"it takes {', '.join(allowed)}" if allowed else "leave it out"
         raise PluginError(f"metric {text}: {plugin.name} takes no parameter {refused[0]}; {advice}")
-    arguments = parameters | ({"variant": variant} if is_variant else {})
+    arguments = typed(f"metric {text}", plugin.factory, parameters | ({"variant": variant} if is_variant else {}))
     metric: Metric = call(f"metric {text}", plugin.factory, **arguments)
     info = _checked_info(metric, f"metric {text}")
     digest = metric_digest(text, quantize)
     if digest is None:
         code = call(f"digest of metric {text}", plugin_digest, plugin.module, plugin.member, metric)
-        sums = [sha256_file(file) for file in _files(parameters)]
-        _, absolute = parse_metric(located(text))  # so that the spec has the same digest
-        digest = sha256_texts(code, repr(sorted((arguments | absolute).items())), quantize, *sums)
+        sums = [sha256_file(file) for file in _files(arguments.values())]
+        digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
     info = completed(metric, info, located(text), digest, quantize)
     return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
 
@@ -137,7 +131,8 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
 def described(text: str) -> LoadedMetric:
     """Create a metric for its description alone, without the digest, for which FID loads its network. Raises SRBenchError."""
     name, parameters = parse_metric(text)
-    metric: Metric = call(f"metric {text}", _find_metric(name).factory, **parameters)
+    factory = _find_metric(name).factory
+    metric: Metric = call(f"metric {text}", factory, **typed(f"metric {text}", factory, parameters))
     info = _checked_info(metric, f"metric {text}")
     return LoadedMetric(metric, completed(metric, info, located(text), "", "floor"))
 
@@ -181,9 +176,13 @@ def reopened(info: MetricInfo, quantize: str, samples: int) -> LoadedMetric:
 
 
 def located(text: str) -> str:
-    """Make paths absolute: in ``file.py:Name``, of a reference, of a trunk; any other name is returned unchanged."""
-    path = rf"(\+(?:{'|'.join(_PATHS)})=)([^+]+)"
-    text = re.sub(path, lambda match: f"{match[1]}{Path(match[2]).resolve()}", text)
+    """Make paths absolute: in ``file.py:Name``, and our metrics' parameters; any other name is returned unchanged."""
+    name, parameters = parse_metric(text)
+    # types are known once the metric is imported, which a report does without
+    if is_ours("metrics", name) and any(Path(value).exists() for value in parameters.values()):
+        for key, value in typed(f"metric {text}", find_plugin("metrics", name).factory, parameters).items():
+            if isinstance(value, Path):
+                text = text.replace(f"+{key}={parameters[key]}", f"+{key}={value}")
     match = re.match(r".+?\.(?:py|csv)(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
@@ -202,18 +201,15 @@ def metric_digest(text: str, quantize: str) -> str | None:
     if _PYIQA in modules:
         return None
     source = modules.get(_PARAMETERS)
-    files = [*_files(parameters), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
+    files = [*_files(parameters.values()), *(sorted(source.with_suffix("").glob("*.safetensors")) if source else [])]
     sums = [sha256_file(file) for file in files]
     return sha256_texts(package_digest(point.module), point.attr, repr(sorted(parameters.items())), quantize, *sums)
 
 
-def _files(parameters: Mapping[str, str | int]) -> list[Path]:
-    """The files that the parameters of a metric name, whose content counts; not a file that is called Y, as a value is."""
-    return [
-        Path(value)
-        for key, value in parameters.items()
-        if isinstance(value, str) and (key in _PATHS or re.search(_LIKE_A_PATH, value)) and Path(value).is_file()
-    ]
+def _files(values: Iterable[object]) -> list[Path]:
+    """The files among the values of parameters, whose content counts; not one that is called Y, as a value is."""
+    texts = [text for text in map(str, values) if re.search(_LIKE_A_PATH, text)]
+    return [path for path in map(Path, texts) if path.is_file()]
 
 
 _PER: dict[type, tuple[str, ...]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,14 @@ from srbench.weights.reading import read_tensors
 
 HELD = 2**29
 """Bytes of features of the images that are compared; those of a single image are always held."""
-_FILES = {
+Net = Literal["alex", "vgg", "squeeze"]
+_FILES: dict[Net, str] = {
     "alex": "alexnet-owt-7be5be79.pth",
     "vgg": "vgg16-397923af.pth",
     "squeeze": "squeezenet1_1-b8a52dc0.pth",
 }
 """Files of torchvision's ImageNet weights, whose names end in the first digits of their SHA-256; AlexNet's are packaged."""
-NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
+NETS: dict[Net, str] = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
 
@@ -36,8 +37,7 @@ _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
 class Parts:
     """Weights files of a network."""
 
-    net: str
-    """One of NETS."""
+    net: Net
     trunk: Path
     """Convolutions trained on ImageNet, with torchvision's names."""
     heads: Path
@@ -51,16 +51,14 @@ class Parts:
         return "" if _is_torchvisions(self.trunk, self.net) else _sha256(self.trunk)[:8]
 
 
-def parts_of(net: str, trunk: str = "") -> Parts:
+def parts_of(net: Net, trunk: Path | None = None) -> Parts:
     """Return the weights files of a network; ``trunk`` replaces torchvision's file.
 
     Raises MetricError, which names a missing file, and a file that is not torchvision's although it has that name.
     """
-    if net not in NETS:
-        raise MetricError(f"LPIPS has no net {net!r}; choose {', '.join(NETS)}")
     heads = Path(str(distribution("lpips").locate_file(f"lpips/weights/v0.1/{net}.pth")))
-    if trunk:
-        path = Path(trunk)
+    if trunk is not None:
+        path = trunk
     elif net == "alex":
         path = parameter_file("alex_features_fp32")
     else:
@@ -70,7 +68,7 @@ def parts_of(net: str, trunk: str = "") -> Parts:
         raise MetricError(
             f"LPIPS on {NETS[net]} needs {address}; put that file at {path}, or name it: lpips+net={net}+trunk=FILE"
         )
-    if not trunk and net != "alex" and not _is_torchvisions(path, net):  # no digest covers it but by its name
+    if trunk is None and net != "alex" and not _is_torchvisions(path, net):  # no digest covers it but by its name
         raise MetricError(
             f"{path}: not torchvision's file of that name, by its SHA-256; get another copy, or name the file: "
             f"lpips+net={net}+trunk=FILE"
@@ -78,7 +76,7 @@ def parts_of(net: str, trunk: str = "") -> Parts:
     return Parts(net, path, heads)
 
 
-def _is_torchvisions(path: Path, net: str) -> bool:
+def _is_torchvisions(path: Path, net: Net) -> bool:
     return _sha256(path).startswith(Path(_FILES[net]).stem.rpartition("-")[2])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from srbench.interfaces import ImagePair, MappedMetric, MetricInfo, Shared
 from srbench.machine.precision import products
 from srbench.metrics.default_map import LPIPS_MAP
-from srbench.metrics.lpips_network import NETS, features_of, load_network, parts_of
+from srbench.metrics.lpips_network import NETS, Net, features_of, load_network, parts_of
 from srbench.metrics.samples import EightBitMetric, hr_as_uint8
 
 
@@ -23,7 +25,7 @@ class LPIPS(EightBitMetric, MappedMetric):
     gpu = True
     smallest_side = LPIPS_MAP.smallest_side  # else the deepest feature map has fewer than 3x3 values
 
-    def __init__(self, net: str = "alex", trunk: str = "") -> None:
+    def __init__(self, net: Net = "alex", trunk: Path | None = None) -> None:
         self._parts = parts_of(net, trunk)
         other = self._parts.replaced
         network = f"{net}0.1-{other}" if other else f"{net}0.1"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +19,12 @@ from srbench.metrics import MetricError
 from srbench.metrics.samples import EightBitMetric, hr_as_uint8, require_side
 
 Array = NDArray[Any]
+Channels = Literal["RGB", "Y"]
+Border = Annotated[int, Meta(ge=0)] | Literal["scale"]
+"""Number of pixels left out at each side; ``scale``: as many as the scale."""
+Window = Literal["uniform7", "gaussian11"]
+Colour = Literal["bt601", "yiq", "full"]
+"""A definition of Y, see COLOURS; ``bt601`` is that of MATLAB's ``rgb2ycbcr``."""
 
 
 def mean_squared_errors(images: Tensor, references: Tensor) -> Tensor:
@@ -68,7 +75,7 @@ def gaussian_weights(radius: int, deviation: float) -> NDArray[np.float64]:
     return np.array(weights) / math.fsum(weights)
 
 
-WINDOWS = {
+WINDOWS: dict[Window, SSIMWindow] = {
     "uniform7": SSIMWindow(7, None, True, "scikit-image defaults: 7x7 uniform window, sample covariance"),
     "gaussian11": SSIMWindow(11, 1.5, False, "11x11 Gaussian window of standard deviation 1.5, as in Wang et al."),
 }
@@ -117,7 +124,7 @@ def weighted(images: Tensor, weights: Sequence[float]) -> Tensor:
     return torch.einsum("...chw,c->...hw", pixels, pixels.new_tensor(weights))
 
 
-COLOURS = {
+COLOURS: dict[Colour, tuple[tuple[float, float, float], int, str]] = {
     "bt601": ((65.481, 128.553, 24.966), 16, "Y of BT.601 in 16..235"),
     "yiq": ((76.245, 149.685, 29.07), 0, "Y of YIQ in 0..255 (.299 R + .587 G + .114 B, pyiqa's default)"),
     "full": ((76.245, 149.685, 29.07), 0, "Y of BT.601 in 0..255, OpenCV's grey"),
@@ -129,26 +136,15 @@ COLOURS = {
 class ComparedRegion:
     """The part of an image that a metric compares: its channels without a border."""
 
-    channels: str
-    """``RGB`` or ``Y``."""
-    border: int | str
-    """Number of pixels left out at each side; ``scale``: as many as the scale."""
-    rounded: str = "yes"
-    """``yes``: Y is rounded to uint8; ``no``: it is not rounded."""
-    colour: str = "bt601"
-    """Definition of Y, from COLOURS. ``bt601`` is that of MATLAB's ``rgb2ycbcr``."""
+    channels: Channels
+    border: Border
+    rounded: bool = True
+    """Whether Y is rounded to uint8."""
+    colour: Colour = "bt601"
 
     def __post_init__(self) -> None:
-        """Raise MetricError for invalid values."""
-        if self.channels not in ("RGB", "Y"):
-            raise MetricError(f"channels is {self.channels!r}; choose RGB or Y")
-        if self.border != "scale" and (not isinstance(self.border, int) or self.border < 0):
-            raise MetricError(f"border is {self.border!r}; give a whole number of pixels, or scale")
-        if self.rounded not in ("yes", "no"):
-            raise MetricError(f"round is {self.rounded!r}; choose yes or no")
-        if self.colour not in COLOURS:
-            raise MetricError(f"colour is {self.colour!r}; choose {', '.join(COLOURS)}")
-        if self.channels == "RGB" and (self.rounded, self.colour) != ("yes", "bt601"):
+        """Raise MetricError for options of Y without Y."""
+        if self.channels == "RGB" and (self.rounded, self.colour) != (True, "bt601"):
             raise MetricError("round and colour apply to Y only; add channels=Y, or leave them out")
 
     @property
@@ -166,7 +162,7 @@ class ComparedRegion:
     def signature(self) -> str:
         """First parts of a signature, the channels and their non-default options: ``Y|yiq|unrounded``."""
         colour = "" if self.colour == "bt601" else self.colour
-        return "|".join(filter(None, [self.channels, colour, "unrounded" if self.rounded == "no" else ""]))
+        return "|".join(filter(None, [self.channels, colour, "" if self.rounded else "unrounded"]))
 
     def cropped(self, further: int = 0) -> str:
         """Return the border for a signature, plus what the metric itself leaves out: ``crop3``, ``crop(scale+5)``."""
@@ -177,7 +173,7 @@ class ComparedRegion:
     @property
     def sentence(self) -> str:
         """The region in words, for a protocol."""
-        rounding = "rounded to uint8" if self.rounded == "yes" else "not rounded"
+        rounding = "rounded to uint8" if self.rounded else "not rounded"
         channels = f", {COLOURS[self.colour][2]}, {rounding}" if self.channels == "Y" else ""
         border = "as many pixels as the scale" if self.border == "scale" else f"{self.border} pixels"
         return f"uint8 RGB by {{quantize}}{channels}, {f'{border} left out at each side' if self.border else 'no crop'}"
@@ -199,9 +195,9 @@ class ComparedRegion:
 
     def _luma(self, images: Tensor) -> Tensor:
         weights, offset, _ = COLOURS[self.colour]
-        if self.rounded == "no" or images.dtype != torch.uint8:
+        if not self.rounded or images.dtype != torch.uint8:
             values = weighted(images, weights) / 255 + offset
-            return values if self.rounded == "no" else (values + 0.5).floor()
+            return (values + 0.5).floor() if self.rounded else values
         if self.colour == "bt601":
             return luma(images)
         if self.colour == "yiq":  # in float32 like pyiqa, which matters for one colour in a thousand, an exact half
@@ -214,7 +210,9 @@ class ComparedRegion:
 class PSNR(EightBitMetric):
     """Peak signal-to-noise ratio to the HR image."""
 
-    def __init__(self, channels: str = "RGB", border: int | str = 0, round: str = "yes", colour: str = "bt601") -> None:
+    def __init__(
+        self, channels: Channels = "RGB", border: Border = 0, round: bool = True, colour: Colour = "bt601"
+    ) -> None:
         self._region = ComparedRegion(channels, border, round, colour)
         self.needs = self._region.needs
         self.info = MetricInfo(
@@ -246,22 +244,15 @@ class SSIM(EightBitMetric):
 
     def __init__(
         self,
-        channels: str = "RGB",
-        border: int | str = 0,
-        window: str = "uniform7",
-        round: str = "yes",
-        colour: str = "bt601",
-        negative: str = "kept",
+        channels: Channels = "RGB",
+        border: Border = 0,
+        window: Window = "uniform7",
+        round: bool = True,
+        colour: Colour = "bt601",
+        negative: Literal["kept", "zero"] = "kept",
     ) -> None:
-        if window not in WINDOWS:
-            raise MetricError(f"window is {window!r}; choose {' or '.join(WINDOWS)}")
-        if negative not in ("kept", "zero"):
-            raise MetricError(f"negative is {negative!r}; choose kept or zero")
-        self._region, self._window, self._negative = (
-            ComparedRegion(channels, border, round, colour),
-            WINDOWS[window],
-            negative,
-        )
+        self._region = ComparedRegion(channels, border, round, colour)
+        self._window, self._negative = WINDOWS[window], negative
         left_out = self._window.side // 2
         seen = "uint8 RGB by {quantize}" if self._region == ComparedRegion("RGB", 0) else self._region.sentence
         zero, clipped = ("negative0", ", factors of covariance below 0 set to 0") if negative == "zero" else ("", "")

@@ -25,10 +25,8 @@ class Ratings(RowMetric):
     Raises MetricError for a file that cannot be read, a column that it lacks, and a line that is no rating.
     """
 
-    def __init__(self, file: str, column: str, better: Literal["higher", "lower"] = "higher") -> None:
-        if better not in ("higher", "lower"):
-            raise MetricError(f"{file}: better is {better!r}; give higher or lower")
-        self.file, self.column = Path(file), column
+    def __init__(self, file: Path, column: str, better: Literal["higher", "lower"] = "higher") -> None:
+        self.file, self.column = file, column
         self._unrated: set[str] = set()
         _ = self.ratings  # a faulty file is refused before anything is measured
         self.info = MetricInfo(

@@ -21,9 +21,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
+from typing import Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -103,11 +105,7 @@ class _Temporal(SetMetric):
     """What is computed, for the protocol."""
     smallest_side = _BLOCK
 
-    def __init__(self, skipped: int = SKIPPED) -> None:
-        if not isinstance(skipped, int) or skipped < 0:
-            raise MetricError(
-                f"{self.name}: skipped is {skipped}; give the number of frames left out at both ends, from 0"
-            )
+    def __init__(self, skipped: Annotated[int, Meta(ge=0)] = SKIPPED) -> None:
         self._skipped = skipped
         self.info = MetricInfo(
             name=self.name,

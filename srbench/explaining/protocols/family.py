@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from srbench.explaining.protocols.table import MetricProtocol
+from srbench.metrics.arguments import typed
 from srbench.metrics.fid import FID, KID
 from srbench.metrics.loading import parse_metric
 from srbench.metrics.perceptual import LPIPS
@@ -62,19 +63,14 @@ class ProtocolFamily(ABC):
         return {suite: column for suite, column in _columns(protocol.metric) if column_key(column, scale) == key}
 
 
-def column_key(column: str, scale: int | None) -> tuple[str, frozenset[tuple[str, str]]]:
+def column_key(column: str, scale: int | None) -> tuple[str, frozenset[tuple[str, object]]]:
     """Return the name of a metric and the parameters that differ from its defaults, with the scale as a number."""
     name, given = parse_metric(column)
-    defaults = _defaults(name)
-    texts = {key: str(scale if value == "scale" else value) for key, value in given.items()}
-    return name, frozenset((key, text) for key, text in texts.items() if text != defaults.get(key))
-
-
-@cache
-def _defaults(name: str) -> dict[str, str]:
-    """Return the default parameters of a metric; none of a metric without any, or of pyiqa."""
-    parameters = signature(_METRICS[name]).parameters.values() if name in _METRICS else ()
-    return {parameter.name: str(parameter.default) for parameter in parameters}
+    if name not in _METRICS:  # without parameters, or of pyiqa
+        return name, frozenset(given.items())
+    defaults = signature(_METRICS[name]).parameters
+    values = {key: scale if value == "scale" else value for key, value in typed(name, _METRICS[name], given).items()}
+    return name, frozenset((key, value) for key, value in values.items() if value != defaults[key].default)
 
 
 @cache

@@ -15,7 +15,7 @@ from srbench.interfaces import ImageMetric, ImagePair, SRBenchError
 from srbench.metrics import MetricError
 from srbench.metrics.fid import MODES, RESIZING, InceptionInput, distance, inception
 from srbench.metrics.loading import open_metric
-from srbench.metrics.lpips_network import NETS
+from srbench.metrics.lpips_network import NETS, Net
 from srbench.metrics.naturalness import NIQE
 from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.scene_statistics import GREY, grey
@@ -38,7 +38,7 @@ class LPIPSProtocols(ProtocolFamily):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.networks: dict[str, LPIPS] = {}
+        self.networks: dict[Net, LPIPS] = {}
         missing = []
         for net in NETS:
             try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from srbench.metrics.pixel import ComparedRegion, weighted
+from srbench.metrics.pixel import Colour, ComparedRegion, weighted
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Plane:
         return weighted(image, self.weights)[None] if self.region is None else self.region.channels_of(image).double()
 
 
-def _luma(words: str, rounded: str, colour: str) -> Plane:
-    parameters = {"channels": "Y"} | ({"round": "no"} if rounded == "no" else {})
+def _luma(words: str, colour: Colour, *, rounded: bool) -> Plane:
+    parameters = {"channels": "Y"} | ({} if rounded else {"round": "no"})
     parameters |= {} if colour == "bt601" else {"colour": colour}
     return Plane(words, tuple(parameters.items()), ComparedRegion("Y", 0, rounded, colour))
 
 
 RGB = Plane("RGB", (), ComparedRegion("RGB", 0))
-Y = _luma("Y of BT.601 (16..235), rounded", "yes", "bt601")
-Y_UNROUNDED = _luma("Y of BT.601 (16..235), unrounded", "no", "bt601")
-YIQ = _luma("Y of YIQ (0..255), unrounded", "no", "yiq")
-YIQ_ROUNDED = _luma("Y of YIQ (0..255), rounded", "yes", "yiq")
-GREY = _luma("grey of OpenCV (0..255), rounded", "yes", "full")
+Y = _luma("Y of BT.601 (16..235), rounded", "bt601", rounded=True)
+Y_UNROUNDED = _luma("Y of BT.601 (16..235), unrounded", "bt601", rounded=False)
+YIQ = _luma("Y of YIQ (0..255), unrounded", "yiq", rounded=False)
+YIQ_ROUNDED = _luma("Y of YIQ (0..255), rounded", "yiq", rounded=True)
+GREY = _luma("grey of OpenCV (0..255), rounded", "full", rounded=True)
 GREY_709 = Plane("grey of scikit-image (BT.709), unrounded", None, None, (0.2125, 0.7154, 0.0721))
 USUAL = (RGB, Y, Y_UNROUNDED, YIQ, GREY)
 """Planes of most papers, the most common first."""

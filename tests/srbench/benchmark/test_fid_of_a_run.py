@@ -227,7 +227,7 @@ def test_copies_with_other_values_are_not_merged(bench, command):
     ("options", "fault"),
     [
         (("--metrics", "niqe,fid", "--lr", "run/images/lr", "--data", None), "FID needs HR images, and lr has none"),
-        (("--metrics", "psnr,fid+mode=x"), "unknown mode 'x'"),
+        (("--metrics", "psnr,fid+mode=x"), "mode is 'x'"),
     ],
 )
 def test_what_is_missing_is_one_line(bench, command, models, photos, options, fault):

@@ -18,7 +18,7 @@ from srbench.explaining.protocols import families
 from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import SRBenchError
 from srbench.metrics import MetricError
-from srbench.metrics.fid import FID, MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
+from srbench.metrics.fid import MODES, WHOLE, features_of_hr, features_of_outputs, inception, patches
 from srbench.metrics.loading import open_metric
 from srbench.metrics.suite import open_metrics
 from srbench.plugins.code_digest import package_digest
@@ -189,24 +189,17 @@ def test_patches_are_images_of_their_own(small_inception, few, tmp_path, srbench
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (
-            "fid+mode=legacyy",
-            r"fid: unknown mode 'legacyy'; did you mean legacy\? available: clean, legacy",
-        ),
-        ("kid+patch=big", "patch is big; give the side of patches in pixels, such as 256"),
-        ("kid+reference=5", "kid: the reference 5 is missing or unusable; give a folder of images"),
+        ("fid+mode=legacyy", "mode is 'legacyy'; give clean, legacy or tensorflow"),
+        ("kid+patch=big", "patch is 'big'; give a whole number of at least 2"),
+        ("fid+patch=-5", "patch is '-5'; give a whole number of at least 2"),
+        ("fid+patch=1", "patch is '1'; give a whole number of at least 2"),
+        ("kid+reference=5", "kid: the reference .*/5 is missing or unusable; give a folder of images"),
         ("fid+size=3", "fid takes no parameter size; it takes mode, patch, reference"),
     ],
 )
 def test_parameters_that_it_does_not_take(text, fault):
     with pytest.raises(SRBenchError, match=fault):
         open_metric(text)
-
-
-@pytest.mark.parametrize("patch", [-5, 1, 2.5])
-def test_patches_without_a_side(patch):
-    with pytest.raises(MetricError, match=f"fid: patch is {patch}; give the side of patches in pixels, such as 256"):
-        FID(patch=patch)
 
 
 def test_it_may_be_a_column_of_a_suite(small_inception, few, srbench):
@@ -302,7 +295,7 @@ def test_another_reference_is_another_metric(small_inception, folders):
     assert after.digest != before.digest
     assert after.signature != before.signature
     for path, fault in (
-        ("nowhere", "the reference nowhere is missing or unusable; give a folder of images, or a file .npz"),
+        ("nowhere", "the reference .*nowhere is missing or unusable; give a folder of images, or a file .npz"),
         (folders / "odd.npz", "holds no arrays mu and sigma"),
         (folders / "empty.npz", "holds no arrays mu and sigma"),
         (folders / "single.npz", "holds no arrays mu and sigma"),

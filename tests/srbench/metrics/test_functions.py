@@ -143,9 +143,9 @@ def test_every_option_of_a_class_is_one_of_its_function(name):
 def test_options_that_two_images_cannot_have():
     with pytest.raises(MetricError, match="border as a number of pixels"):
         metrics.psnr(FLOAT, FLOAT, border="scale")
-    with pytest.raises(MetricError, match="channels is 'L'; choose RGB or Y"):
+    with pytest.raises(MetricError, match="channels is 'L'; give RGB or Y"):
         metrics.psnr(FLOAT, FLOAT, channels="L")
-    with pytest.raises(MetricError, match=r"border is 4\.5; give a whole number of pixels, or scale"):
+    with pytest.raises(MetricError, match=r"border is 4\.5; give a whole number of at least 0"):
         metrics.psnr(FLOAT, FLOAT, border=4.5)
 
 

@@ -9,6 +9,7 @@ import torch
 from srbench.benchmark import BenchmarkError
 from srbench.benchmark.scorer import measure
 from srbench.interfaces import ImagePair, MetricInfo
+from srbench.metrics import MetricError
 from srbench.metrics.loading import load_metric, open_metric
 from srbench.plugins import PluginError, registry
 
@@ -56,6 +57,22 @@ def test_the_content_of_files_that_parameters_name_counts(tmp_path, monkeypatch)
             digests += [open_metric(f"mine.py:Mean+weights={each}+place=up").info.digest for each in (name, "other")]
         assert digests[0] != digests[2]
         assert digests[1] == digests[3], "the file up is not meant"
+
+
+def test_parameters_have_the_types_that_the_class_states(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = METRIC.format(value="samples.mean((1, 2, 3))", map="None").replace("def map", "def _map")
+    types = "share: float = 1, strict: bool = False, file: Path | None = None, plain=0, word: str = '', either: int | str = 0"
+    given = "share=0.5+strict=yes+file=net.pth+plain=8+word=8+either=8"
+    init = f"def __init__(self, {types}):\n        self.given = share, strict, file, plain, word, either\n"
+    (tmp_path / "mine.py").write_text(f"from pathlib import Path\n{text}\n    {init}")
+    assert load_metric(f"mine.py:Mean+{given}").given == (0.5, True, tmp_path / "net.pth", 8, "8", 8)
+    for name, fault in {
+        "share=half": "share is 'half'; give a number",
+        "strict=on": "strict is 'on'; give yes or no",
+    }.items():
+        with pytest.raises(MetricError, match=fault):
+            load_metric(f"mine.py:Mean+{name}")
 
 
 def test_an_image_metric_of_the_model(tmp_path):

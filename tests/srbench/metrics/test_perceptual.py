@@ -64,7 +64,7 @@ def test_other_networks_are_those_of_the_lpips_package(coffee, samples, tmp_path
     theirs = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     trunk = {f"features.{name.partition('.')[2]}": value for name, value in theirs.net.state_dict().items()}
     torch.save(trunk | {"classifier.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
-    metric = LPIPS(net=net, trunk=str(tmp_path / "trunk.pth"))
+    metric = LPIPS(net=net, trunk=tmp_path / "trunk.pth")
     with torch.no_grad():
         wanted = theirs(as_input(samples), as_input(coffee.hr[None]).expand(3, -1, -1, -1)).flatten()
     torch.testing.assert_close(metric(samples, coffee), wanted.to(torch.float64), atol=1e-6, rtol=1e-5)
@@ -78,11 +78,11 @@ def test_weights_that_are_not_here_are_named(tmp_path, monkeypatch):
     place = rf"{tmp_path}/hub/checkpoints/vgg16-397923af\.pth"
     with pytest.raises(MetricError, match=rf"LPIPS on VGG16 needs https://.*; put that file at {place}, or name it"):
         LPIPS(net="vgg")
-    with pytest.raises(MetricError, match="LPIPS has no net 'vgg19'; choose alex, vgg, squeeze"):
-        LPIPS(net="vgg19")
+    with pytest.raises(MetricError, match="net is 'vgg19'; give alex, vgg or squeeze"):
+        open_metric("lpips+net=vgg19")
     torch.save({"features.0.weight": torch.ones(1)}, tmp_path / "trunk.pth")
     with pytest.raises(MetricError, match=r"not weights of SqueezeNet \(it lacks features\.0\.weight\)"):
-        LPIPS(net="squeeze", trunk=str(tmp_path / "trunk.pth"))(torch.rand(1, 3, 64, 64), IMAGE)
+        LPIPS(net="squeeze", trunk=tmp_path / "trunk.pth")(torch.rand(1, 3, 64, 64), IMAGE)
 
 
 def test_weights_in_this_folder_are_those_of_their_path(tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_other_weights_do_not_pass_for_torchvisions(tmp_path, monkeypatch):
         MetricError, match=rf"^{place}: not torchvision's file of that name, by its SHA-256; get another"
     ):
         LPIPS(net="vgg")
-    named = LPIPS(net="vgg", trunk=str(place)).info
+    named = LPIPS(net="vgg", trunk=place).info
     assert (named.name, named.signature) == ("lpips_vgg", f"RGB|vgg0.1-{sha256_file(place)[:8]}|v1")
 
 
