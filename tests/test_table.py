@@ -145,7 +145,7 @@ def test_the_report_is_made_again_from_the_folder_alone(whole, srbench, tmp_path
     moved = tmp_path / "elsewhere"
     shutil.copytree(whole, moved)
     made = [path for path in (moved / "report").rglob("*") if path.is_file()]
-    faces, plots, strip, maps = 5, 5, 1, 4 + 4 + 1
+    faces, plots, strip, maps = 5, 6, 1, 4 + 4 + 1
     assert len(made) == faces + 1 + plots + 2 * (strip + maps), "and the list of them"
     for path in made:
         path.unlink()

@@ -42,12 +42,15 @@ class _ReadOnly(LocalRequestHandler, SimpleHTTPRequestHandler):
             self.end_headers()
             return None
         file = Path(self.translate_path(self.path))
-        real, root = file.resolve(), self.directory
-        inside = real.relative_to(root).parts if real.is_relative_to(root) else (".",)
-        if not file.is_file() or any(part.startswith(".") for part in inside):
+        if not file.is_file() or not self._is_shown(file.resolve()):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         return super().send_head()
+
+    def _is_shown(self, file: Path) -> bool:
+        """Return whether a file lies in the folder and neither it nor a parent is hidden."""
+        inside = file.relative_to(self.directory).parts if file.is_relative_to(self.directory) else (".",)
+        return not any(part.startswith(".") for part in inside)
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")
