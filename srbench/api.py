@@ -145,14 +145,14 @@ class Results(Runs):
         """How often every metric orders two outputs of an image as people do: by votes, and by each column of ratings.
 
         Columns: ``people`` (``votes`` or the title of the ratings), ``metric``, the ``share`` of pairs, mean over images,
-        with its 95 % interval ``low`` to ``high``, numbers of ``pairs`` and ``images``, and the ``correlation`` of ranks:
+        with its 95 % interval ``low`` to ``high``, numbers of ``pairs`` and of ``units`` (images or groups), and the ``correlation`` of ranks:
         Kendall's of mean values and votes, Spearman's of all rated outputs.
         """
         import pandas as pd
 
         from srbench.reporting.people import agreements_of, votes_of
 
-        columns = ("share", "low", "high", "pairs", "images", "correlation")
+        columns = ("share", "low", "high", "pairs", "units", "correlation")
         rows = [
             [people, row.metric.name, *(getattr(row, name) for name in columns)]
             for people, agreements in agreements_of(table_of_runs(self), votes_of(self)).items()

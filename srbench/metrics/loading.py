@@ -183,7 +183,7 @@ def located(text: str) -> str:
         for key, value in typed(f"metric {text}", find_plugin("metrics", name).factory, parameters).items():
             if isinstance(value, Path):
                 text = text.replace(f"+{key}={parameters[key]}", f"+{key}={value}")
-    match = re.match(r".+?\.(?:py|csv)(?=:|\+|$)", text)
+    match = re.match(r"(?:(?!\+\w+=).)+?\.(?:py|csv)(?=:|\+|$)", text)
     return text if match is None else f"{Path(match[0]).resolve()}{text[match.end() :]}"
 
 

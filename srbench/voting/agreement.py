@@ -42,7 +42,7 @@ class Agreement:
 
     metric: MetricInfo
     share: float
-    """Share of the pairs of an image that the metric orders as people do, mean over images; a tie counts one half."""
+    """Share of the pairs of an image that the metric orders as people do, mean over units; a tie counts one half."""
     low: float
     """Lower end of its 95 % interval over images, or groups; NaN below six."""
     high: float
@@ -51,8 +51,8 @@ class Agreement:
     high_of_raters: float
     pairs: int
     """Number of pairs with values of the metric."""
-    images: int
-    """Number of images of these pairs."""
+    units: int
+    """Number of images of these pairs, or of their groups if means are over groups."""
     correlation: float
     """Rank correlation, positive for agreement; NaN if undefined."""
 
@@ -65,6 +65,8 @@ class Agreements:
     """The highest share first."""
     best: BestRows
     """Best rows by the test of tables, as places in ``rows``."""
+    unit: str
+    """What means and intervals are over: ``image`` or ``group``."""
 
 
 def agreements(
@@ -92,18 +94,18 @@ def agreements(
         agrees = (1 + (np.sign(np.nan_to_num(left[usable] - right[usable])) * pairs.choice[usable])) / 2
         by_image = _means(agrees, pairs.image[usable])
         share = {images[place]: value for place, value in by_image.items()}
-        low, high = (
-            mean_interval([*by_unit(share, units.unit_of).values()]) if not units.is_dependent else (math.nan,) * 2
-        )
+        of_units = [*by_unit(share, units.unit_of).values()]
+        low, high = (math.nan, math.nan) if units.is_dependent else mean_interval(of_units)
         of_raters = _means(agrees, pairs.rater[usable]) if len(pairs.rater) else {}
         ends = low, high, *mean_interval([*of_raters.values()])
-        mean = float(np.mean([*share.values()]))
-        counts = int(usable.sum()), len(share)
-        rows.append(Agreement(metric, mean, *ends, *counts, correlations.get(metric.name, math.nan)))
+        counts = int(usable.sum()), len(of_units)
+        rows.append(
+            Agreement(metric, float(np.mean(of_units)), *ends, *counts, correlations.get(metric.name, math.nan))
+        )
         shares.append(share)
     order = sorted(range(len(rows)), key=lambda place: -rows[place].share)
     columns = {place: shares[row] for place, row in enumerate(order)}
-    return Agreements(tuple(rows[row] for row in order), best_rows(columns, _SHARE, units))
+    return Agreements(tuple(rows[row] for row in order), best_rows(columns, _SHARE, units), units.unit)
 
 
 def agreements_with_ratings(values: Values, ratings: MetricInfo, metrics: Sequence[MetricInfo]) -> Agreements:

@@ -218,7 +218,7 @@ def _agreements(
     decides = votes.choice != 0
     rater = np.unique(raters, return_inverse=True)[1]
     arrays = (each[decides] for each in (votes.left, votes.right, votes.image, votes.choice, rater))
-    metrics = [metric for metric in run.manifest.of_images if metric.direction]
+    metrics = [metric for metric in run.manifest.of_images if metric.direction and not metric.by_row]
     values = {metric: _values(run, metric, settings, images) for metric in metrics}
     preferred = votes.preferred()
     taus = {metric.name: _tau(metric.direction * own, preferred) for metric, own in values.items()}

@@ -17,7 +17,7 @@ CAPTION = (
 )
 AGREEMENT = (
     "Agrees: share of the pairs of outputs of an image that the metric, which measures whole images, orders as people do, "
-    "mean over images, 50 % by chance."
+    "mean over images or groups, 50 % by chance."
 )
 
 
@@ -50,12 +50,12 @@ def agreement_table(agreements: Agreements, people: str, correlation: str) -> li
     """
     has_raters = any(not math.isnan(row.low_of_raters) for row in agreements.rows)
     over_raters = ["over raters"] if has_raters else []
-    rows = [["metric", f"agrees with {people}", "95 % over images", *over_raters, "pairs", correlation]]
+    rows = [["metric", f"agrees with {people}", f"95 % over {agreements.unit}s", *over_raters, "pairs", correlation]]
     for row in agreements.rows:
         cells = [_percent(row.share), _interval(row.low, row.high)]
         cells += [_interval(row.low_of_raters, row.high_of_raters)] if has_raters else []
         number = "–" if math.isnan(row.correlation) else f"{row.correlation:.2f}"
-        if row.images < FEWEST_UNITS:
+        if row.units < FEWEST_UNITS:
             cells, number = ["too few", *("–" for _ in cells[1:])], "–"
         rows.append([row.metric.title, *cells, str(row.pairs), number])
     return rows

@@ -370,8 +370,14 @@ def _grid(part: Part, width: float, rows: int, size: float) -> _Grid:
 def _drawn(parts: Sequence[Part], width: float, rows: int) -> Figure:
     """Draw the figure, whose height follows from its width, in the largest text in which the fewest lines are broken."""
     sizes = [_SIZE - step / 4 for step in range(int(4 * (_SIZE - _SMALLEST)) + 1)]
-    drafts = [(size, [_grid(part, width, rows, size) for part in parts]) for size in sizes]
-    size, grids = min(drafts, key=lambda draft: sum(grid.lines for grid in draft[1]))
+    unbroken = sum(len(panel.lines) for part in parts for panel in (part.whole, *part.panels, *part.maps))
+    drafts: list[tuple[int, float, list[_Grid]]] = []
+    for size in sizes:
+        grids = [_grid(part, width, rows, size) for part in parts]
+        drafts.append((sum(grid.lines for grid in grids), size, grids))
+        if drafts[-1][0] == unbroken:
+            break
+    _, size, grids = min(drafts, key=lambda draft: draft[0])
     heights = [max(grid.windows, grid.whole(grid.part.windows[0])[1]) + grid.texts[-1] for grid in grids]
     figure = new_figure(width, sum(heights) + _ROW * (len(parts) - 1))
     top = figure.get_size_inches()[1]

@@ -12,7 +12,7 @@ from builders import drawn
 import srbench
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
-from srbench.metrics.loading import open_metric
+from srbench.metrics.loading import located, open_metric
 from srbench.run_folder.folder import score_keys
 from srbench.run_folder.records import SampleRecord
 
@@ -79,6 +79,11 @@ def test_files_that_cannot_be_read(ratings):
     for name in ("ratings.csv", "missing.csv"):
         with pytest.raises(SRBenchError, match=f"{name}: cannot be read"):
             open_metric(f"{name}:mos")
+
+
+def test_a_table_named_by_a_parameter_is_no_ratings():
+    assert located("mine+weights=a.csv") == "mine+weights=a.csv"
+    assert located("ratings.csv:mos+better=lower") == f"{Path('ratings.csv').resolve()}:mos+better=lower"
 
 
 def test_a_renamed_row_keeps_no_rating(ratings):

@@ -44,7 +44,7 @@ def test_agreement_beside_pairs_counted_one_by_one_and_scipy():
             signs = [np.sign((mos[a, image] - mos[b, image]) * (values[a, image] - values[b, image])) for a, b in pairs]
             shares += [np.mean([(1 + sign) / 2 for sign in signs])] if signs else []
         row, rated = rows[info.name], np.isfinite(mos)
-        assert (row.share, row.images) == (pytest.approx(np.mean(shares)), len(shares))
+        assert (row.share, row.units) == (pytest.approx(np.mean(shares)), len(shares))
         assert row.correlation == pytest.approx(spearmanr(mos[rated], values[rated]).statistic)
         assert math.isnan(row.low_of_raters)
 
@@ -95,3 +95,15 @@ def test_columns_that_agree_beside_scipy():
         start = 1 if 1 in (a, b) else 0  # two rows are no order
         assert taus[a, b] == taus[b, a] == pytest.approx(np.nanmean(of_images[start:]))
     assert np.isnan(agreement_of_columns(table(*(column[:2] for column in columns)), [MOS, PSNR])[1]).all()
+
+
+def test_images_of_a_group_count_together():
+    """The share, its interval and the number of units are over groups, where means are."""
+    random = np.random.default_rng(4)
+    mos, psnr = random.normal(size=(2, 3, 24))
+    groups = {f"i{place:03}": str(0 if place < 17 else place - 16) for place in range(24)}
+    [row] = agreements_with_ratings(table(mos, psnr, unit_of=groups), MOS, [PSNR]).rows
+    images = [agreements_with_ratings(table(mos[:, [i]], psnr[:, [i]]), MOS, [PSNR]).rows[0].share for i in range(24)]
+    assert row.units == 8
+    assert row.share == pytest.approx(np.mean([np.mean(images[:17]), *images[17:]]))
+    assert row.low <= row.share <= row.high
