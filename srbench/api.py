@@ -154,8 +154,8 @@ class Results(Runs):
 
         columns = ("share", "low", "high", "pairs", "units", "correlation")
         rows = [
-            [people, row.metric.name, *(getattr(row, name) for name in columns)]
-            for people, agreements in agreements_of(table_of_runs(self), votes_of(self)).items()
+            [agreements.people, row.metric.name, *(getattr(row, name) for name in columns)]
+            for agreements in agreements_of(table_of_runs(self), votes_of(self))
             for row in agreements.rows
         ]
         return pd.DataFrame(rows, columns=["people", "metric", *columns])

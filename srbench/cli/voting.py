@@ -88,17 +88,15 @@ def vote(
 
 
 def _show_tally(run: Path) -> None:
-    from srbench.judging.sentences import agreement_sentence
     from srbench.voting.tally import tally
-    from srbench.voting.words import agreement_table, remarks, sentence, strength_table
+    from srbench.voting.words import agreement_table, agreement_words, remarks, sentence, strength_table
 
     with shown_progress(f"counting votes on {run}"):
         result = tally(run)
     show(sentence(result))
     show(_table(strength_table(result)))
-    show(_table(agreement_table(result.agreements, "votes", "Kendall's τ")))
-    titles = [row.metric.title for row in result.agreements.rows]
-    for remark in filter(None, [agreement_sentence(result.agreements.best, titles, "votes"), *remarks(result)]):
+    show(_table(agreement_table(result.agreements)))
+    for remark in filter(None, [agreement_words(result.agreements), *remarks(result)]):
         show(remark)
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from srbench.interfaces import SRBenchError
-from srbench.judging.sentences import agreement_sentence
 from srbench.reporting.results import Runs
 from srbench.reporting.sections import Section
 from srbench.reporting.table import Table
 from srbench.voting.agreement import Agreements, agreements_with_ratings
 from srbench.voting.records import read_votes
 from srbench.voting.tally import Tally, tally
-from srbench.voting.words import AGREEMENT, CAPTION, agreement_table, remarks, sentence, strength_table
-
-VOTES = "votes"
-"""What metrics agree with, if not with a column of ratings."""
+from srbench.voting.words import AGREEMENT, CAPTION, agreement_table, agreement_words, remarks, sentence, strength_table
 
 
 def people_section(results: Runs, table: Table) -> tuple[Section | None, list[str]]:
@@ -29,20 +25,12 @@ def people_section(results: Runs, table: Table) -> tuple[Section | None, list[st
     compared = agreements_of(table, votes)
     if votes is None and not compared:
         return None, notes
-    titles = {people: [row.metric.title for row in each.rows] for people, each in compared.items()}
-    sentences = [agreement_sentence(each.best, titles[people], people) for people, each in compared.items()]
     return Section(
         "people",
         "People",
         " ".join([*([CAPTION] if votes else []), *([AGREEMENT] if compared else [])]),
-        sentences=[*filter(None, sentences)],
-        tables=[
-            *([strength_table(votes)] if votes else []),
-            *(
-                agreement_table(each, people, "Kendall's τ" if people == VOTES else "Spearman's ρ")
-                for people, each in compared.items()
-            ),
-        ],
+        sentences=[*filter(None, map(agreement_words, compared))],
+        tables=[*([strength_table(votes)] if votes else []), *map(agreement_table, compared)],
         remarks=remarks(votes) if votes else (),
         summary=[sentence(votes)] if votes else (),
     ), notes
@@ -54,13 +42,10 @@ def votes_of(results: Runs) -> Tally | None:
     return tally(path) if len(results.runs) == 1 and read_votes(path) else None
 
 
-def agreements_of(table: Table, votes: Tally | None) -> dict[str, Agreements]:
-    """Return the agreement of metrics with VOTES, and with each column of ratings by its title."""
+def agreements_of(table: Table, votes: Tally | None) -> list[Agreements]:
+    """Return the agreement of metrics with votes, and with each column of ratings."""
     metrics = [metric for metric in table.columns if not metric.by_row]
-    compared = {VOTES: votes.agreements} if votes else {}
-    compared |= {
-        ratings.title: agreements_with_ratings(table.values, ratings, metrics)
-        for ratings in table.columns
-        if ratings.by_row
-    }
-    return {people: each for people, each in compared.items() if each.rows}
+    ratings = [metric for metric in table.columns if metric.by_row]
+    compared = [votes.agreements] if votes else []
+    compared += [agreements_with_ratings(table.values, column, metrics) for column in ratings]
+    return [each for each in compared if each.rows]

@@ -24,7 +24,7 @@ _SHARE = MetricInfo(name="agreement", title="agreement", direction=1, protocol="
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Preferences:
     """Pairs of outputs of an image of which people prefer one, as indices of rows, images and raters: (pairs,)."""
 
     first: Integers
@@ -61,6 +61,10 @@ class Agreement:
 class Agreements:
     """Agreement of several metrics with the same people."""
 
+    people: str
+    """``votes``, or the title of a column of ratings."""
+    statistic: str
+    """Name of the rank correlation."""
     rows: tuple[Agreement, ...]
     """The highest share first."""
     best: BestRows
@@ -70,7 +74,9 @@ class Agreements:
 
 
 def agreements(
-    pairs: Pairs,
+    people: str,
+    statistic: str,
+    pairs: Preferences,
     values: Mapping[MetricInfo, Floats],
     images: Sequence[str],
     correlations: Mapping[str, float],
@@ -79,6 +85,8 @@ def agreements(
     """Compare metrics with people.
 
     Args:
+        people: What the metrics are compared with, in words.
+        statistic: Name of the rank correlation.
         pairs: What people prefer.
         values: Values (rows, images) of every metric with a direction, NaN for a missing value.
         images: Names of the images.
@@ -105,7 +113,9 @@ def agreements(
         shares.append(share)
     order = sorted(range(len(rows)), key=lambda place: -rows[place].share)
     columns = {place: shares[row] for place, row in enumerate(order)}
-    return Agreements(tuple(rows[row] for row in order), best_rows(columns, _SHARE, units), units.unit)
+    return Agreements(
+        people, statistic, tuple(rows[row] for row in order), best_rows(columns, _SHARE, units), units.unit
+    )
 
 
 def agreements_with_ratings(values: Values, ratings: MetricInfo, metrics: Sequence[MetricInfo]) -> Agreements:
@@ -126,13 +136,13 @@ def agreements_with_ratings(values: Values, ratings: MetricInfo, metrics: Sequen
     )
     choice = np.sign(np.nan_to_num(rated[first, place] - rated[second, place])).astype(np.int64)
     kept = choice != 0
-    pairs = Pairs(first[kept], second[kept], place[kept], choice[kept], np.zeros(0, np.int64))
+    pairs = Preferences(first[kept], second[kept], place[kept], choice[kept], np.zeros(0, np.int64))
     correlations = {}
     for metric, own in measured.items():
         usable = np.isfinite(rated) & np.isfinite(own)
         if len(np.unique(rated[usable])) > 1 and len(np.unique(own[usable])) > 1:
             correlations[metric.name] = float(spearmanr(rated[usable], metric.direction * own[usable]).statistic)
-    return agreements(pairs, measured, images, correlations, values)
+    return agreements(ratings.title, "Spearman's ρ", pairs, measured, images, correlations, values)
 
 
 def agreement_of_columns(values: Values, metrics: Sequence[MetricInfo]) -> tuple[list[MetricInfo], Floats]:

@@ -19,7 +19,7 @@ from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values
 from srbench.voting import VotingError
-from srbench.voting.agreement import FEWEST_ROWS, Agreements, Pairs, agreements
+from srbench.voting.agreement import FEWEST_ROWS, Agreements, Preferences, agreements
 from srbench.voting.records import Question, Vote, image_file, is_current, read_votes
 
 RESAMPLES = 1000
@@ -223,7 +223,7 @@ def _agreements(
     preferred = votes.preferred()
     taus = {metric.name: _tau(metric.direction * own, preferred) for metric, own in values.items()}
     units = Values({}, dict.fromkeys(settings, images), run.manifest.unit_of, run.manifest.ungrouped)
-    return agreements(Pairs(*arrays), values, images, taus, units)
+    return agreements("votes", "Kendall's τ", Preferences(*arrays), values, images, taus, units)
 
 
 def _tau(merits: Floats, preferred: Floats) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from srbench.judging.sentences import vote_sentence
+from srbench.judging.sentences import agreement_sentence, vote_sentence
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.voting.agreement import Agreements
 from srbench.voting.study import LARGEST_WINDOW
@@ -43,14 +43,28 @@ def strength_table(tally: Tally) -> list[list[str]]:
     return rows
 
 
-def agreement_table(agreements: Agreements, people: str, correlation: str) -> list[list[str]]:
-    """Return header and rows of the metrics, the highest agreement with ``people`` first.
+def agreement_words(agreements: Agreements) -> str:
+    """Return which metric agrees best with people; empty for a single metric."""
+    return agreement_sentence(agreements.best, [row.metric.title for row in agreements.rows], agreements.people)
 
-    ``correlation`` is the name of the rank correlation. Intervals over raters are shown if there are six raters or more.
+
+def agreement_table(agreements: Agreements) -> list[list[str]]:
+    """Return header and rows of the metrics, the highest agreement first.
+
+    Intervals over raters are shown if there are six raters or more.
     """
     has_raters = any(not math.isnan(row.low_of_raters) for row in agreements.rows)
     over_raters = ["over raters"] if has_raters else []
-    rows = [["metric", f"agrees with {people}", f"95 % over {agreements.unit}s", *over_raters, "pairs", correlation]]
+    rows = [
+        [
+            "metric",
+            f"agrees with {agreements.people}",
+            f"95 % over {agreements.unit}s",
+            *over_raters,
+            "pairs",
+            agreements.statistic,
+        ]
+    ]
     for row in agreements.rows:
         cells = [_percent(row.share), _interval(row.low, row.high)]
         cells += [_interval(row.low_of_raters, row.high_of_raters)] if has_raters else []

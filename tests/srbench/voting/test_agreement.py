@@ -67,7 +67,7 @@ def test_few_images_and_frames_of_a_clip_are_not_judged():
     mos = np.random.default_rng(2).normal(size=(3, 12))
     few = agreements_with_ratings(table(mos[:, :5], mos[:, :5], mos[:, :5]), MOS, [PSNR, LPIPS])
     assert "undecided, as a verdict needs at least 6 images" in agreement_sentence(few.best, ["PSNR", "LPIPS"], "mos")
-    assert [line[1] for line in agreement_table(few, "mos", "ρ")[1:]] == ["too few", "too few"]
+    assert [line[1] for line in agreement_table(few)[1:]] == ["too few", "too few"]
     frames = {f"i{place:03}": str(place // 4) for place in range(12)}
     clips = agreements_with_ratings(table(mos, mos, mos, ungrouped=frames), MOS, [PSNR, LPIPS])
     assert "not tested" in agreement_sentence(clips.best, ["PSNR", "LPIPS"], "mos")
@@ -77,7 +77,7 @@ def test_few_images_and_frames_of_a_clip_are_not_judged():
 def test_six_raters_have_an_interval_of_their_own(run, add_votes):
     for raters, columns in ((5, 5), (6, 6)):
         add_votes(run, raters)
-        lines = agreement_table(tally(run).agreements, "votes", "Kendall's τ")
+        lines = agreement_table(tally(run).agreements)
         assert {len(line) for line in lines} == {columns}
     lpips = tally(run).agreements.rows[0]
     assert lpips.low_of_raters <= lpips.share <= lpips.high_of_raters

@@ -70,12 +70,12 @@ def test_few_votes_are_too_few(run, add_votes):
     )
     for table, columns in (
         (strength_table(result), (1, 2)),
-        (agreement_table(result.agreements, "votes", "τ"), (1, 2)),
+        (agreement_table(result.agreements), (1, 2)),
     ):
         assert {tuple(row[column] for column in columns) for row in table[1:]} == {("too few", "–")}
     add_votes(run, 2, votes=36)
     assert "too few" not in str(
-        [sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run).agreements, "votes", "τ")]
+        [sentence(tally(run)), strength_table(tally(run)), agreement_table(tally(run).agreements)]
     )
 
 
