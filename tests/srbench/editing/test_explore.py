@@ -49,12 +49,9 @@ def site(camera, tmp_path_factory):
 
 def made(page, words):
     """Wait until the caption begins with these words and the image is shown."""
-    page.wait_for_function(
-        "words => document.getElementById('caption').textContent.startsWith(words)"
-        " && document.getElementById('result').naturalWidth > 0"
-        " && document.getElementById('progress').textContent === ''",
-        arg=words,
-    )
+    page.locator("#caption", has_text=re.compile(f"^{re.escape(words)}")).wait_for()
+    page.locator("#progress:empty").wait_for(state="attached")
+    page.locator("#result").evaluate("(image) => image.decode()")
 
 
 def shown(page):
@@ -70,7 +67,7 @@ def shown(page):
 
 
 def refused(page, fault):
-    page.wait_for_function("fault => document.getElementById('message').textContent.includes(fault)", arg=fault)
+    page.locator("#message", has_text=fault).wait_for()
 
 
 @pytest.mark.slow
@@ -131,7 +128,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     page.locator("#next").click()
     made(page, "temperature 0.50, seed 7")
     page.locator("#save").click()
-    page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('saved as')")
+    page.locator("#saved", has_text="saved as").wait_for()
     saved = explorer.out / f"camera_{x}-{y}-160-96_downscaled_t0.5_seed7.png"
     assert page.locator("#saved").text_content() == f"saved as {saved}"
     assert json.loads(read_recipe(saved))["part"] == [x, y, 160, 96]
@@ -161,7 +158,7 @@ def test_a_part_is_chosen_sampled_compared_and_saved(site, browser, camera, srbe
     page.set_viewport_size({"width": 400, "height": 900})
     write_png(tmp_path / "<b>other.png", torch.randint(0, 256, (3, 64, 99), dtype=torch.uint8))
     page.locator("#file").set_input_files(tmp_path / "<b>other.png")
-    page.wait_for_function("() => document.getElementById('about').textContent.startsWith('<b>other, 99 × 64')")
+    page.locator("#about", has_text="<b>other, 99 × 64").wait_for()
     made(page, "temperature 0.50, seed 7")
     assert shown(page).shape == (3, 64, 96)
     page.locator("#divider").focus()

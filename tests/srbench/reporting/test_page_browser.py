@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from PIL import Image
 from srbench.reporting.report import write_report
 
 pytestmark = pytest.mark.slow
+
+WIDTH = "(image) => image.decode().then(() => image.naturalWidth)"
+"""The width of an image in pixels, once it is loaded."""
 
 
 def style(page, selector, name):
@@ -31,7 +35,7 @@ def numbers(page, table, place):
 
 def wait_for_address(page, text):
     """Wait until the part of the address behind ``#`` contains a text: it is written a moment after a change."""
-    page.wait_for_function("text => decodeURIComponent(location.hash).includes(text)", arg=text, timeout=60_000)
+    page.wait_for_url(lambda url: text in unquote(url), timeout=60_000)
 
 
 def test_the_divider_moves_by_pointer_and_by_keys_and_the_clip_follows(open_page, evil_names):
@@ -72,7 +76,7 @@ def test_zoom_and_pan_stay_in_step_everywhere_down_to_single_pixels(open_page, s
     page.keyboard.down("Control")
     page.mouse.wheel(0, -60)
     page.keyboard.up("Control")
-    page.wait_for_function("() => document.getElementById('scale').value !== '16×'")
+    page.locator("#scale:not(:text-is('16×'))").wait_for()
 
     windows = shown_windows(page)
     assert len(windows) == 2 + 4, "A, B, LR, HR, two samples; a model without images is no column"
@@ -135,7 +139,7 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
     page.keyboard.press("Home")
     page.keyboard.press("d")
     page.locator("#copy-link").click()
-    page.wait_for_function("() => document.getElementById('said').value.startsWith('Link copied. It opens on')")
+    page.locator("#said", has_text="Link copied. It opens on").wait_for()
     link = page.evaluate("navigator.clipboard.readText()")
     name = page.locator("#name").inner_text()
     assert re.fullmatch(
@@ -149,7 +153,12 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
     assert other.locator("#divider").get_attribute("aria-valuenow") == "0"
     assert other.locator("#difference").get_attribute("aria-pressed") == "true"
     assert other.locator("select.metric option:checked").first.inner_text() == "LPIPS ↓"
-    other.wait_for_function("() => Math.abs(document.getElementById('compare').getBoundingClientRect().top) < 40")
+    for _ in range(300):
+        if abs(other.locator("#compare").bounding_box()["y"]) < 40:
+            break
+        other.wait_for_timeout(100)
+    else:
+        pytest.fail("the page has not scrolled to the comparison")
     flickering = open_page(f"#{link.partition('#')[2]}&flicker=1", corner / "run" / "report" / "report.html")
     assert flickering.locator("#flicker").get_attribute("aria-pressed") == "true"
 
@@ -157,9 +166,7 @@ def test_a_link_carries_all_that_is_shown_and_leads_there(open_page, corner, sho
 def test_the_difference_is_what_two_images_do_not_share(open_page, corner):
     page = open_page("#image=one&a=Nearest&b=Corner", corner / "run" / "report" / "report.html")
     page.keyboard.press("d")
-    page.wait_for_function(
-        "() => document.getElementById('image-a').complete && document.getElementById('image-b').complete"
-    )
+    page.locator("#image-a, #image-b").evaluate_all("(images) => Promise.all(images.map((image) => image.decode()))")
     assert page.locator("#divider").is_hidden()
     assert page.locator(".tag:visible").all_inner_texts() == ["|A − B| × 4"]
     with Image.open(io.BytesIO(page.locator("#stage").screenshot())) as shot:
@@ -185,7 +192,7 @@ def test_maps_take_the_place_of_the_images_where_there_are_any(open_page):
     assert page.locator(".tag.b").inner_text() == "Noisy τ=0.8 #1: error"
     assert "grey levels" in page.locator("#legend").inner_text()
     wait_for_address(page, "&map=error")
-    page.wait_for_function("() => document.getElementById('image-b').naturalWidth === 96")
+    assert page.locator("#image-b").evaluate(WIDTH) == 96
     page.locator("#map").select_option("")
     assert page.locator("#image-b").get_attribute("src") == "../images/Noisy-t0.8/apple_sample0.png"
     assert page.locator("#legend").is_hidden()
@@ -198,10 +205,7 @@ def test_the_table_is_copied_as_the_files_have_it_and_the_table_of_an_image_as_c
 
     def copied(section, name):
         page.locator(f"{section} .copy button:text-is('{name}')").click()
-        page.wait_for_function(
-            "(name) => [...document.querySelectorAll('.copy output')].some((o) => o.value === `${name} copied`)",
-            arg=name,
-        )
+        page.locator(f"{section} .copy output:text-is('{name} copied')").wait_for()
         return page.evaluate("navigator.clipboard.readText()")
 
     assert copied("#results", "LaTeX") == (tmp_path / "report/table.tex").read_text()
@@ -256,4 +260,4 @@ def test_names_stay_text_and_the_page_fits_a_phone(open_page, evil_names):
     assert evil_names[0] in page.locator("#list").inner_text()
     assert evil_names[1] in column(page, "#results table", 0)
     assert page.locator("img[src=x], [onerror], [onmouseover], #origin b").count() == 0
-    page.wait_for_function("() => document.getElementById('image-a').naturalWidth === 24")
+    assert page.locator("#image-a").evaluate(WIDTH) == 24

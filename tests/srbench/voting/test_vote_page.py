@@ -43,7 +43,7 @@ def test_a_ballot_from_the_page_to_the_tally(address, run, browser, command):
     page.on("request", lambda request: seen.append(request.url))
 
     def wait_for(place):
-        page.wait_for_function("(text) => document.getElementById('place').textContent === text", arg=place)
+        page.locator(f"#place:text-is('{place}')").wait_for()
         page.wait_for_selector(READY)
 
     def boxes():
@@ -148,5 +148,5 @@ def test_a_missing_image_and_a_browser_that_keeps_nothing_are_said(address, brow
         image.unlink()
     page.reload()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('message').textContent.startsWith('An image is missing')")
+    page.locator("#message", has_text="An image is missing").wait_for()
     context.close()
