@@ -30,7 +30,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.models.names import ModelSpec, require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Runs, read_run
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.limits import SAMPLES, SUITE
 from srbench.run_folder.request import IMAGES, PHOTOS, RunSpec
 from srbench.run_folder.values import COLUMNS
@@ -136,7 +136,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.text import PAIRS, pair_lines
+        from srbench.reporting.tables.text import PAIRS, pair_lines
 
         return pd.DataFrame(list(pair_lines(table_of_runs(self))), columns=PAIRS)
 

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
-from srbench.reporting.rendering import code_of_report
 from srbench.reporting.report import FORMATS, images_of, remade_texts
 from srbench.reporting.results import read_results
 from srbench.reporting.small import small_text
+from srbench.reporting.tables.rendering import code_of_report
 from srbench.run_folder.location import is_folder_of_runs
 
 Kind = Literal["differs", "not compared"]

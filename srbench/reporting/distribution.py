@@ -13,8 +13,8 @@ from srbench.reporting.files import Draft
 from srbench.reporting.results import Runs
 from srbench.reporting.samples import Sampler, saved_samplers
 from srbench.reporting.sections import Section
-from srbench.reporting.summary import CRPS, ENERGY
-from srbench.reporting.table import Table
+from srbench.reporting.tables.summary import CRPS, ENERGY
+from srbench.reporting.tables.table import Table
 from srbench.run_folder.values import Values
 from srbench.terminal.progress import Progress, silent
 from srbench.words import joined

@@ -18,10 +18,8 @@ from urllib.parse import quote
 from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
-from srbench.reporting.latex import latex_tables
 from srbench.reporting.notes import projected
 from srbench.reporting.page.opening import Strip, strip_of_run
-from srbench.reporting.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
@@ -34,9 +32,11 @@ from srbench.reporting.results import (
     united_metrics,
     verdict_on,
 )
-from srbench.reporting.summary import summary
-from srbench.reporting.table import Block, Line, Tables, table_of_runs
-from srbench.reporting.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
+from srbench.reporting.tables.latex import latex_tables
+from srbench.reporting.tables.rendering import code_of_report, rendered, style_and_script
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import Block, Line, Tables, table_of_runs
+from srbench.reporting.tables.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, is_folder_of_runs, runs_below

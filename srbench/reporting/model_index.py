@@ -10,9 +10,9 @@ from huggingface_hub import EvalResult
 
 from srbench.models.names import ModelSpec
 from srbench.reporting import ReportError
-from srbench.reporting.families import one_each
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.families import one_each
+from srbench.reporting.tables.table import table_of_runs
 from srbench.weights.card_header import TASK
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.page.images import small
-from srbench.reporting.rendering import rendered
 from srbench.reporting.results import Runs
-from srbench.reporting.summary import summary
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.rendering import rendered
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import table_of_runs
 
 _SIDE = 720
 """Longest side of the strip in pixels."""

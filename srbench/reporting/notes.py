@@ -11,7 +11,7 @@ from srbench.judging.sentences import DEPENDENT, few_units_sentence, printed
 from srbench.judging.tests import FEWEST_UNITS
 from srbench.models import RUNTIMES
 from srbench.reporting.results import Runs, mean_of, verdict_on
-from srbench.reporting.table import Table, of_lr, single_values
+from srbench.reporting.tables.table import Table, of_lr, single_values
 from srbench.run_folder.measurements import Measurement, failures_of, is_of_samples
 from srbench.run_folder.values import is_missing
 from srbench.words import joined, number_of

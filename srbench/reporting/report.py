@@ -20,18 +20,18 @@ from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import draw_plots, write_plots
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
-from srbench.reporting.latex import latex_table
 from srbench.reporting.notes import missing_maps, notes_of, urgent_notes
 from srbench.reporting.page.page import page
 from srbench.reporting.people import people_section
-from srbench.reporting.rendering import code_of_report, rendered
 from srbench.reporting.results import Runs, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.sections import Section
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
-from srbench.reporting.summary import summary
-from srbench.reporting.table import Block, Table, Tables, table_of_runs
-from srbench.reporting.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
+from srbench.reporting.tables.latex import latex_table
+from srbench.reporting.tables.rendering import code_of_report, rendered
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import Block, Table, Tables, table_of_runs
+from srbench.reporting.tables.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line

@@ -16,8 +16,8 @@ from srbench.reporting.figures.image_files import BENEATH, Example
 from srbench.reporting.figures.strips import difference_window
 from srbench.reporting.page.images import HR, Column, kept_files, lr_of
 from srbench.reporting.results import Runs, mean_of
-from srbench.reporting.summary import decisive_metrics
-from srbench.reporting.table import Table
+from srbench.reporting.tables.summary import decisive_metrics
+from srbench.reporting.tables.table import Table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.values import differences, mean
 

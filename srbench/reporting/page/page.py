@@ -24,9 +24,9 @@ from srbench.reporting.files import Choices, Draft
 from srbench.reporting.page.contents import image_contents
 from srbench.reporting.page.images import MAILABLE, Column, Embedded, columns_of, embed, kept_files
 from srbench.reporting.page.opening import leaders, opening_of
-from srbench.reporting.rendering import rendered, style_and_script
 from srbench.reporting.results import Runs
-from srbench.reporting.table import Table
+from srbench.reporting.tables.rendering import rendered, style_and_script
+from srbench.reporting.tables.table import Table
 from srbench.run_folder.measurements import Measurement
 
 _SLACK = 2_000

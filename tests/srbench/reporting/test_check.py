@@ -14,8 +14,8 @@ from srbench.benchmark.run import score_run
 from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
 from srbench.reporting.leaderboard import renew
-from srbench.reporting.rendering import code_of_report
 from srbench.reporting.report import write_report
+from srbench.reporting.tables.rendering import code_of_report
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
@@ -120,7 +120,7 @@ def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
 
 def test_templates_are_code_of_a_report(monkeypatch):
     before = code_of_report("srbench.reporting.report")
-    monkeypatch.setattr("srbench.reporting.rendering.source", lambda name: f"another {name}")
+    monkeypatch.setattr("srbench.reporting.tables.rendering.source", lambda name: f"another {name}")
     code_of_report.cache_clear()
     assert code_of_report("srbench.reporting.report") != before
     code_of_report.cache_clear()

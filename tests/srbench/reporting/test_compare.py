@@ -22,8 +22,8 @@ from srbench.reporting.compare import (
     write_comparison,
 )
 from srbench.reporting.results import read_results
-from srbench.reporting.summary import summary
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.values import Values
 from srbench.terminal import output as terminal
 

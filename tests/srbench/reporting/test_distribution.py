@@ -22,7 +22,7 @@ from srbench.reporting.figures.samples import plots_of_samples
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
 from srbench.reporting.samples import Curves, Sampler, SavedImage, saved_image
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.protocol import Setting
 
 SCORES = (

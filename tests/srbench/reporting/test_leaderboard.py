@@ -26,7 +26,7 @@ from srbench.reporting.leaderboard import read_leaderboard, renew, write_leaderb
 from srbench.reporting.page.opening import strip_of_run
 from srbench.reporting.report import FORMATS
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]

@@ -17,7 +17,7 @@ from srbench.models import Checkpoint
 from srbench.pages.plot_style import plot_style
 from srbench.reporting.figures.plots import _plane, write_plots
 from srbench.reporting.files import replacing
-from srbench.reporting.table import table_of
+from srbench.reporting.tables.table import table_of
 
 METRICS = [metric("psnr"), metric("lpips"), metric("lr_psnr")]
 HOSTILE = r"</svg><script>alert(1)</script> $\frac{-- >]]> & é 漢"

@@ -7,8 +7,8 @@ from builders import metric
 
 from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
-from srbench.reporting.summary import summary
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import table_of_runs
 
 NAMES = [f"image {k}" for k in range(8)]
 LEVELS = {"bicubic": 36.0, "rrdb": 42.0, "esrgan+consistent": 51.19, "srflow": 51.3}

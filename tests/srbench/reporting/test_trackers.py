@@ -13,7 +13,7 @@ import pytest
 from srbench.machine.trackers import TRACKERS, TrackerError
 from srbench.reporting import trackers
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 from srbench.reporting.trackers import log_report
 
 IMAGES = "abcdefgh"

@@ -17,8 +17,8 @@ from srbench.judging.units import unit_of_metric
 from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out
 from srbench.models import Checkpoint, ModelInfo
-from srbench.reporting.families import families_of, run_of
 from srbench.reporting.results import Runs, distinct, metric_key
+from srbench.reporting.tables.families import families_of, run_of
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.values import Values, mean, mean_of_images
 from srbench.words import joined, natural

@@ -10,7 +10,7 @@ from itertools import product
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import TEST
 from srbench.judging.verdicts import best_rows
-from srbench.reporting.table import Table, of_lr
+from srbench.reporting.tables.table import Table, of_lr
 from srbench.run_folder.protocol import Setting
 from srbench.words import listed
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.tests import FEWEST_UNITS
-from srbench.reporting.rendering import rendered
-from srbench.reporting.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
+from srbench.reporting.tables.rendering import rendered
+from srbench.reporting.tables.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
 from srbench.run_folder.protocol import Manifest, tasks
 
 COLUMN = 232.0

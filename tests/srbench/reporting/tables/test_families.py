@@ -10,11 +10,11 @@ from builders import model_facts
 from srbench.interfaces import WeightsInfo
 from srbench.models import Checkpoint
 from srbench.models.names import ModelSpec
-from srbench.reporting.families import families_of, one_each
+from srbench.reporting.tables.families import families_of, one_each
 from srbench.run_folder.protocol import Setting
 from srbench.weights.metadata import stated_metadata
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def families(*rows, **facts):

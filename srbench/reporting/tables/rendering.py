@@ -15,8 +15,8 @@ from srbench.judging.sentences import LETTERS, RULE
 from srbench.pages import markdown
 from srbench.pages.fragments import hashes
 from srbench.plugins.code_digest import package_digest
-from srbench.reporting.families import RULE as ONE_ROW
-from srbench.reporting.table import header
+from srbench.reporting.tables.families import RULE as ONE_ROW
+from srbench.reporting.tables.table import header
 from srbench.words import number_of, one_line
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from builders import metric, model_facts, protocol, values_of
 
-from srbench.reporting.latex import escape, latex_table
-from srbench.reporting.table import table_of
+from srbench.reporting.tables.latex import escape, latex_table
+from srbench.reporting.tables.table import table_of
 from srbench.run_folder.protocol import FORMAT, Invocation, Manifest, Setting
 
 NAMES = [r"50% of_it & #1 {x} ~^$ \input{y}", "<b>\"q\" 'p' `c` |", "dash--dash --- é Ü ß 漢 τ", "plain"]

@@ -18,7 +18,7 @@ from srbench.metrics.loading import parse_metric
 from srbench.metrics.suite import needing
 from srbench.pages import markdown
 from srbench.reporting.results import distinct
-from srbench.reporting.table import (
+from srbench.reporting.tables.table import (
     Block,
     Cell,
     Line,
