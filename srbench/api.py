@@ -136,7 +136,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.tables.text import PAIRS, pair_lines
+        from srbench.reporting.tables.csv import PAIRS, pair_lines
 
         return pd.DataFrame(list(pair_lines(table_of_runs(self))), columns=PAIRS)
 

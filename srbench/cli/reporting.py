@@ -229,7 +229,7 @@ def written_report(
 
 def show_report(report: Report, *, has_protocols: bool = False) -> None:
     """Show the tables of a report, remarks on them, their protocols if wanted, and the files to open, the page first."""
-    from srbench.reporting.tables.text import terminal_table
+    from srbench.reporting.tables.terminal import terminal_table
 
     for table in report.tables:
         show(terminal_table(table))

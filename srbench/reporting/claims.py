@@ -10,7 +10,7 @@ from rich.text import Text
 
 from srbench.explaining.claims import Claims, Judgement, judged, measured_row
 from srbench.reporting.results import read_results
-from srbench.reporting.tables.text import empty_table
+from srbench.reporting.tables.terminal import empty_table
 from srbench.run_folder.folder import IMAGES
 from srbench.terminal.progress import Progress, silent
 from srbench.words import printable

@@ -20,7 +20,7 @@ from srbench.reporting.files import put_in_place
 from srbench.reporting.results import Run, Runs, read_results
 from srbench.reporting.tables.rendering import rendered
 from srbench.reporting.tables.table import header, of_lr, table_of_runs
-from srbench.reporting.tables.text import empty_table
+from srbench.reporting.tables.terminal import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest
 from srbench.run_folder.values import mean

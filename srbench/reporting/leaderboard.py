@@ -32,11 +32,12 @@ from srbench.reporting.results import (
     united_metrics,
     verdict_on,
 )
+from srbench.reporting.tables.csv import PAIRS, PAIRS_FILE, csv_text, pair_lines
 from srbench.reporting.tables.latex import latex_tables
+from srbench.reporting.tables.markdown import markdown_table
 from srbench.reporting.tables.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Line, Tables, table_of_runs
-from srbench.reporting.tables.text import PAIRS, PAIRS_FILE, csv_text, markdown_table, pair_lines
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, is_folder_of_runs, runs_below

@@ -27,11 +27,12 @@ from srbench.reporting.results import Runs, read_results
 from srbench.reporting.samples import FOLDER as SAMPLES
 from srbench.reporting.sections import Section
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
+from srbench.reporting.tables.csv import PAIRS_FILE, pairs_csv, rows_csv, table_csv
 from srbench.reporting.tables.latex import latex_table
+from srbench.reporting.tables.markdown import interval_table, markdown_table
 from srbench.reporting.tables.rendering import code_of_report, rendered
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Table, Tables, table_of_runs
-from srbench.reporting.tables.text import PAIRS_FILE, interval_table, markdown_table, pairs_csv, rows_csv, table_csv
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line

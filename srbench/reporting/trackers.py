@@ -20,8 +20,9 @@ from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.files import records_of
 from srbench.reporting.page.opening import leaders
 from srbench.reporting.results import Runs, read_results
+from srbench.reporting.tables.csv import table_csv
+from srbench.reporting.tables.markdown import interval_table, markdown_table
 from srbench.reporting.tables.table import Table, header, table_of_runs
-from srbench.reporting.tables.text import interval_table, markdown_table, table_csv
 from srbench.run_folder.records import digest
 from srbench.words import one_line
 

@@ -17,8 +17,8 @@ from srbench.reporting.files import read_listing
 from srbench.reporting.leaderboard import renew
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.latex import captioned_table
+from srbench.reporting.tables.markdown import markdown_table
 from srbench.reporting.tables.table import table_of, table_of_runs
-from srbench.reporting.tables.text import markdown_table
 
 LETTERS = (
     "Superscripts are the letters of the models below the bold ones that are significantly worse, by the same test."

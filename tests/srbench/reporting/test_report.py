@@ -24,7 +24,7 @@ from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.judging.sentences import printed
 from srbench.reporting.report import _costs, write_report
-from srbench.reporting.tables.text import terminal_table
+from srbench.reporting.tables.terminal import terminal_table
 from srbench.run_folder.protocol import Setting
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
