@@ -8,10 +8,10 @@ from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import spread_sentences, temperature_sentence
 from srbench.judging.verdicts import best_rows, calibrations
 from srbench.reporting.figures.plots import by_model
-from srbench.reporting.figures.samples import plots_of_samples
+from srbench.reporting.figures.sample_plots import plots_of_samples
+from srbench.reporting.figures.saved_samples import Sampler, saved_samplers
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Runs
-from srbench.reporting.samples import Sampler, saved_samplers
 from srbench.reporting.sections import Section
 from srbench.reporting.tables.summary import CRPS, ENERGY
 from srbench.reporting.tables.table import Table

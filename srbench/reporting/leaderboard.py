@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
+from srbench.reporting.figures.opening import Strip, strip_of_run
 from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
 from srbench.reporting.notes import projected
-from srbench.reporting.page.opening import Strip, strip_of_run
 from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import strip_of
-from srbench.reporting.page.images import small
+from srbench.reporting.figures.page_images import small
 from srbench.reporting.results import Runs
 from srbench.reporting.tables.rendering import rendered
 from srbench.reporting.tables.summary import summary

@@ -18,10 +18,10 @@ from srbench.metrics.ntire import Diversity
 from srbench.metrics.proper_scores import lpips_energy, pairwise_lpips
 from srbench.reporting.check import report_findings
 from srbench.reporting.distribution import sentences_on_spread
-from srbench.reporting.figures.samples import plots_of_samples
+from srbench.reporting.figures.sample_plots import plots_of_samples
+from srbench.reporting.figures.saved_samples import Curves, Sampler, SavedImage, saved_image
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
-from srbench.reporting.samples import Curves, Sampler, SavedImage, saved_image
 from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.protocol import Setting
 
@@ -126,7 +126,10 @@ def test_numbers_of_samples_are_computed_once_and_the_report_is_the_same(sampled
     files = sorted(path.relative_to(run / "report/samples").as_posix() for path in run.glob("report/samples/*/*"))
     assert files == [f"flow-t{temperature}/{image}.json" for temperature in ("0.5", "0.8") for image in IMAGES]
     with monkeypatch.context() as patch:
-        patch.setattr("srbench.reporting.samples.saved_image", lambda *given, **options: pytest.fail("computed again"))
+        patch.setattr(
+            "srbench.reporting.figures.saved_samples.saved_image",
+            lambda *given, **options: pytest.fail("computed again"),
+        )
         write_report([run], intervals=True)
     shutil.rmtree(run / "report")
     write_report([run])
@@ -145,7 +148,7 @@ def test_a_report_of_other_numbers_than_those_of_its_images_is_found(sampled, mo
     run = sampled(THREE)
     with monkeypatch.context() as patch:
         made = SavedImage([1 / 6] * 6, 2e6, 1e6, None)
-        patch.setattr("srbench.reporting.samples.saved_image", lambda *given, **options: made)
+        patch.setattr("srbench.reporting.figures.saved_samples.saved_image", lambda *given, **options: made)
         write_report([run])
     assert "spread more" in section(run)
     assert [(finding.kind, finding.where) for finding in report_findings(run)] == [

@@ -13,8 +13,8 @@ from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import BENEATH, Example
+from srbench.reporting.figures.page_images import HR, Column, kept_files, lr_of
 from srbench.reporting.figures.strips import difference_window
-from srbench.reporting.page.images import HR, Column, kept_files, lr_of
 from srbench.reporting.results import Runs, mean_of
 from srbench.reporting.tables.summary import decisive_metrics
 from srbench.reporting.tables.table import Table

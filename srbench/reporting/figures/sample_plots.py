@@ -13,7 +13,7 @@ import numpy as np
 from srbench.interfaces import MetricInfo
 from srbench.pages.plot_style import COLOURS, SOFT
 from srbench.reporting.figures.plots import Plot, band, by_model, has_intervals, legend_shape, looks_of, small_plots
-from srbench.reporting.samples import Curves, Sampler
+from srbench.reporting.figures.saved_samples import Curves, Sampler
 from srbench.reporting.tables.table import Table, header
 from srbench.words import joined, number_of
 

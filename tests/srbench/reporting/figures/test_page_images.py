@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.reporting.page.images import HR, LR, Column, embed
+from srbench.reporting.figures.page_images import HR, LR, Column, embed
 
 
 @pytest.fixture
