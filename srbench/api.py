@@ -150,7 +150,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.people import agreements_of, votes_of
+        from srbench.reporting.sections.people import agreements_of, votes_of
 
         columns = ("share", "low", "high", "pairs", "units", "correlation")
         rows = [

@@ -19,7 +19,6 @@ from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.reporting.figures.opening import Strip, strip_of_run
 from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
-from srbench.reporting.notes import projected
 from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
@@ -32,6 +31,7 @@ from srbench.reporting.results import (
     united_metrics,
     verdict_on,
 )
+from srbench.reporting.sections.notes import projected
 from srbench.reporting.tables.csv import PAIRS, PAIRS_FILE, csv_text, pair_lines
 from srbench.reporting.tables.latex import latex_tables
 from srbench.reporting.tables.markdown import markdown_table

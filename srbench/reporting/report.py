@@ -16,16 +16,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from srbench.reporting import ReportError
-from srbench.reporting.distribution import distribution_section
 from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import draw_plots, write_plots
 from srbench.reporting.figures.saved_samples import FOLDER as SAMPLES
 from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
-from srbench.reporting.notes import missing_maps, notes_of, urgent_notes
 from srbench.reporting.page.page import page
-from srbench.reporting.people import people_section
 from srbench.reporting.results import Runs, read_results
-from srbench.reporting.sections import Section
+from srbench.reporting.sections.distribution import distribution_section
+from srbench.reporting.sections.notes import missing_maps, notes_of, urgent_notes
+from srbench.reporting.sections.people import people_section
+from srbench.reporting.sections.section import Section
 from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.tables.csv import PAIRS_FILE, pairs_csv, rows_csv, table_csv
 from srbench.reporting.tables.latex import latex_table

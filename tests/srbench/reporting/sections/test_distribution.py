@@ -17,11 +17,11 @@ from srbench.metrics.calibration import psnr_of_mean, rank_histogram, spread_and
 from srbench.metrics.ntire import Diversity
 from srbench.metrics.proper_scores import lpips_energy, pairwise_lpips
 from srbench.reporting.check import report_findings
-from srbench.reporting.distribution import sentences_on_spread
 from srbench.reporting.figures.sample_plots import plots_of_samples
 from srbench.reporting.figures.saved_samples import Curves, Sampler, SavedImage, saved_image
 from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
+from srbench.reporting.sections.distribution import sentences_on_spread
 from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.protocol import Setting
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from srbench.interfaces import SRBenchError
 from srbench.reporting.results import Runs
-from srbench.reporting.sections import Section
+from srbench.reporting.sections.section import Section
 from srbench.reporting.tables.table import Table
 from srbench.voting.agreement import Agreements, agreements_with_ratings
 from srbench.voting.records import read_votes

@@ -12,7 +12,7 @@ from srbench.reporting.figures.sample_plots import plots_of_samples
 from srbench.reporting.figures.saved_samples import Sampler, saved_samplers
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Runs
-from srbench.reporting.sections import Section
+from srbench.reporting.sections.section import Section
 from srbench.reporting.tables.summary import CRPS, ENERGY
 from srbench.reporting.tables.table import Table
 from srbench.run_folder.values import Values
