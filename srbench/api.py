@@ -191,7 +191,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.compare import compare_models
+        from srbench.reporting.writers.compare import compare_models
 
         comparison = compare_models(self, a, b)
         rows = [
@@ -230,7 +230,7 @@ class Results(Runs):
             EvaluationError: The folder is not empty.
             ReportError: A format is unknown, or none is given.
         """
-        from srbench.reporting.report import write_report
+        from srbench.reporting.writers.report import write_report
 
         target = self.folder if folder is None else Path(folder)
         if target.resolve() != self.folder.resolve():
@@ -294,7 +294,7 @@ class Results(Runs):
 
     def _repr_html_(self) -> str:
         """Show the summary, the table, a strip of the first image and the path in a notebook."""
-        from srbench.reporting.notebook import notebook_html
+        from srbench.reporting.writers.notebook import notebook_html
 
         return notebook_html(self, len(self.failures), temporary=self._temporary is not None)
 

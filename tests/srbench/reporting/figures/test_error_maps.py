@@ -18,7 +18,7 @@ from srbench.metrics.loading import load_metric
 from srbench.metrics.lpips_network import Network
 from srbench.plugins import PluginError
 from srbench.reporting.figures.error_maps import MapKind, coloured, map_file, maps_of
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 
 SETTINGS = ("near", "noisy-t0.3", "noisy-t0.8")
 

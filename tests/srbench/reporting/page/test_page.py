@@ -22,7 +22,7 @@ from PIL import Image
 from srbench.images.io import write_png
 from srbench.interfaces import SRBenchError
 from srbench.reporting.page.view import open_folder
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 
 NAMES = ["50% #1 & 'half'", "<!--<script>?", "c"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 
 pytestmark = pytest.mark.slow
 

@@ -16,13 +16,13 @@ from srbench.judging.verdicts import Calibration
 from srbench.metrics.calibration import psnr_of_mean, rank_histogram, spread_and_error
 from srbench.metrics.ntire import Diversity
 from srbench.metrics.proper_scores import lpips_energy, pairwise_lpips
-from srbench.reporting.check import report_findings
 from srbench.reporting.figures.sample_plots import plots_of_samples
 from srbench.reporting.figures.saved_samples import Curves, Sampler, SavedImage, saved_image
-from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
 from srbench.reporting.sections.distribution import sentences_on_spread
 from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.protocol import Setting
 
 SCORES = (

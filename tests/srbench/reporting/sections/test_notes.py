@@ -11,11 +11,11 @@ from msgspec import structs
 from PIL import Image
 
 from srbench.benchmark.run import run as run_benchmark
-from srbench.reporting.check import report_findings
-from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
 from srbench.reporting.sections.notes import notes_of
 from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal
 from srbench.run_folder.records import EnvironmentRecord

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from builders import metric, model_facts, values_of
 
-from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import table_of, table_of_runs
+from srbench.reporting.writers.compare import compare_models
 from srbench.run_folder.protocol import Setting
 
 FACTS = {name: metric(name) for name in ("psnr", "ssim", "lpips", "lr_psnr", "sigma")} | {

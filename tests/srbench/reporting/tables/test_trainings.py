@@ -12,9 +12,9 @@ from builders import metric, model_facts, values_of
 from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
 from srbench.reporting.files import replacing
-from srbench.reporting.report import head, write_report
 from srbench.reporting.tables.table import table_of
 from srbench.reporting.tables.trainings import SELECTION, agreement, best_steps, best_table, curves_of
+from srbench.reporting.writers.report import head, write_report
 from srbench.run_folder.protocol import Setting
 
 METRICS = [metric("psnr"), metric("lpips"), metric("sigma"), metric("fid", direction=-1, per="set", title="FID")]

@@ -23,8 +23,8 @@ from rich.console import Console
 from srbench.benchmark.run import run as run_benchmark
 from srbench.interfaces import SRBenchError, WeightsInfo
 from srbench.judging.sentences import printed
-from srbench.reporting.report import _costs, write_report
 from srbench.reporting.tables.terminal import terminal_table
+from srbench.reporting.writers.report import _costs, write_report
 from srbench.run_folder.protocol import Setting
 
 NAMES = ["apple", "birch", "cedar", "daisy", "elm", "fir leaf"]
@@ -33,7 +33,7 @@ WEIGHTS = WeightsInfo("c0ffee" * 10, "CC0-1.0", "90 images | CPU", 1234567)
 SETTINGS = [("bicubic", None), ("flow", 0.5), ("flow", 0.9)]
 
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "report"
+GOLDEN = Path(__file__).parents[3] / "golden" / "report"
 MANY = [*NAMES, "ginkgo", "hazel"]
 """Enough for a verdict on three rows."""
 
@@ -264,7 +264,7 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 from srbench.reporting.figures import image_files
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 
 image_files.EMBEDDED = 1
 run = Path(sys.argv[1])

@@ -19,7 +19,7 @@ RANDOM = np.random.default_rng(3)
 NAMES = [f"{k:02}" for k in range(12)]
 NOISE = RANDOM.normal(0, 1, (12, 2))
 NOISE -= NOISE.mean(axis=0)
-PAGE = Path(__file__).parents[3] / "docs" / "gate.md"
+PAGE = Path(__file__).parents[4] / "docs" / "gate.md"
 
 
 def values(psnr=0.0, lpips=0.0, names=NAMES):

@@ -15,15 +15,15 @@ from rich.console import Console
 from srbench.judging.tests import mean_interval, p_values
 from srbench.judging.verdicts import Difference, difference_of
 from srbench.reporting import ReportError
-from srbench.reporting.compare import (
+from srbench.reporting.results import read_results
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.compare import (
     compare_models,
     compare_runs,
     terminal_table,
     write_comparison,
 )
-from srbench.reporting.results import read_results
-from srbench.reporting.tables.summary import summary
-from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.values import Values
 from srbench.terminal import output as terminal
 

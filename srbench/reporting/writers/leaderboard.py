@@ -19,7 +19,6 @@ from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
 from srbench.reporting.figures.opening import Strip, strip_of_run
 from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
-from srbench.reporting.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.reporting.results import (
     NOT_CHECKED,
     Run,
@@ -38,6 +37,7 @@ from srbench.reporting.tables.markdown import markdown_table
 from srbench.reporting.tables.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Line, Tables, table_of_runs
+from srbench.reporting.writers.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder
 from srbench.run_folder.location import is_begun, is_folder_of_runs, runs_below

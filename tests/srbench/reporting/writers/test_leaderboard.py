@@ -23,10 +23,10 @@ from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
 from srbench.reporting.figures.opening import strip_of_run
 from srbench.reporting.files import Choices, read_listing, replacing
-from srbench.reporting.leaderboard import read_leaderboard, renew, write_leaderboard
-from srbench.reporting.report import FORMATS
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.leaderboard import read_leaderboard, renew, write_leaderboard
+from srbench.reporting.writers.report import FORMATS
 
 IMAGES = tuple(f"i{number}" for number in range(9))
 EASE = [float(number % 4) for number in range(9)]
@@ -439,7 +439,7 @@ def test_what_another_command_writes_meanwhile_is_shown(tmp_path, monkeypatch):
             write_run(tmp_path / "y", made(b=2))
             yield draft
 
-    monkeypatch.setattr("srbench.reporting.leaderboard.replacing", late)
+    monkeypatch.setattr("srbench.reporting.writers.leaderboard.replacing", late)
     write_leaderboard([tmp_path])
     assert {line["model"] for line in means(tmp_path / "report")} == {"a", "b"}
 
@@ -476,7 +476,7 @@ def measured_once(srbench, small_models, tmp_path_factory):
     words = ("--models", models, "--temperature", "0.3,0.8", "--scale", 4, "--metrics", "psnr,ssim,sigma")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
-        patch.setattr("srbench.reporting.report.write_plots", lambda *given: [])
+        patch.setattr("srbench.reporting.writers.report.write_plots", lambda *given: [])
         done = srbench("run", *words, "--data", "one/hr,two/hr", "--samples", 2, "--workers", 1, "--out", "m")
     assert done.exit_code == 0, done.output
     return here / "m"

@@ -26,13 +26,13 @@ from srbench.reporting.sections.distribution import distribution_section
 from srbench.reporting.sections.notes import missing_maps, notes_of, urgent_notes
 from srbench.reporting.sections.people import people_section
 from srbench.reporting.sections.section import Section
-from srbench.reporting.small import CHECKED, CHECKED_ANEW
 from srbench.reporting.tables.csv import PAIRS_FILE, pairs_csv, rows_csv, table_csv
 from srbench.reporting.tables.latex import latex_table
 from srbench.reporting.tables.markdown import interval_table, markdown_table
 from srbench.reporting.tables.rendering import code_of_report, rendered
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Table, Tables, table_of_runs
+from srbench.reporting.writers.small_report import CHECKED, CHECKED_ANEW
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import protocol_line

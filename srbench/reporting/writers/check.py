@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 from srbench.interfaces import SRBenchError
 from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
-from srbench.reporting.leaderboard import leaderboard_texts, read_leaderboard
-from srbench.reporting.report import FORMATS, images_of, remade_texts
 from srbench.reporting.results import read_results
-from srbench.reporting.small import small_text
 from srbench.reporting.tables.rendering import code_of_report
+from srbench.reporting.writers.leaderboard import leaderboard_texts, read_leaderboard
+from srbench.reporting.writers.report import FORMATS, images_of, remade_texts
+from srbench.reporting.writers.small_report import small_text
 from srbench.run_folder.location import is_folder_of_runs
 
 Kind = Literal["differs", "not compared"]
@@ -76,7 +76,7 @@ def _made_again(path: Path, listing: Listing) -> tuple[str, dict[str, str]]:
             return "before the last records, checks or reports of its runs; run srbench report", {}
         texts = leaderboard_texts(board, path / FOLDER, listing.choices)
         texts = {name: text for name, text in texts.items() if name in listing.files}
-        code = code_of_report("srbench.reporting.leaderboard")
+        code = code_of_report("srbench.reporting.writers.leaderboard")
     else:
         results = read_results([path])
         if listing.records != records_of(path):
@@ -86,7 +86,7 @@ def _made_again(path: Path, listing: Listing) -> tuple[str, dict[str, str]]:
         texts = remade_texts(results, listing)
         if not listing.code:
             texts[FORMATS["md"]] = small_text(texts[FORMATS["md"]])
-        code = code_of_report("srbench.reporting.report")
+        code = code_of_report("srbench.reporting.writers.report")
     other = "by another version of srbench or of a library, whose texts differ; run srbench report"
     return "" if listing.code == code else other, texts
 

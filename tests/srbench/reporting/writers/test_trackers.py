@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from srbench.machine.trackers import TRACKERS, TrackerError
-from srbench.reporting import trackers
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.table import table_of_runs
-from srbench.reporting.trackers import log_report
+from srbench.reporting.writers import trackers
+from srbench.reporting.writers.trackers import log_report
 
 IMAGES = "abcdefgh"
 

@@ -10,8 +10,8 @@ from srbench.judging.sentences import DEPENDENT, corrected, loss_sentence, too_f
 from srbench.judging.tests import fewest_units
 from srbench.judging.verdicts import losses
 from srbench.reporting import ReportError
-from srbench.reporting.compare import Comparison
 from srbench.reporting.results import Runs
+from srbench.reporting.writers.compare import Comparison
 from srbench.words import joined, listed, number_of, unknown
 
 

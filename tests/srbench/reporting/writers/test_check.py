@@ -11,11 +11,11 @@ import pytest
 from record_runs import forge_list
 
 from srbench.benchmark.run import score_run
-from srbench.reporting.check import report_findings
 from srbench.reporting.files import FILE
-from srbench.reporting.leaderboard import renew
-from srbench.reporting.report import write_report
 from srbench.reporting.tables.rendering import code_of_report
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.leaderboard import renew
+from srbench.reporting.writers.report import write_report
 
 pytestmark = pytest.mark.usefixtures("with_plots")
 
@@ -107,7 +107,7 @@ def test_a_report_older_than_its_records(reported):
 def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
     """It may have the texts of this version; if not, nobody knows what the other version would have written."""
     listing = reported / "report" / FILE
-    code = code_of_report("srbench.reporting.report")
+    code = code_of_report("srbench.reporting.writers.report")
     listing.write_text(listing.read_text().replace(code, "0" * 64))
     assert report_findings(reported) == []
     file = reported / "report" / "report.md"
@@ -119,10 +119,10 @@ def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
 
 
 def test_templates_are_code_of_a_report(monkeypatch):
-    before = code_of_report("srbench.reporting.report")
+    before = code_of_report("srbench.reporting.writers.report")
     monkeypatch.setattr("srbench.reporting.tables.rendering.source", lambda name: f"another {name}")
     code_of_report.cache_clear()
-    assert code_of_report("srbench.reporting.report") != before
+    assert code_of_report("srbench.reporting.writers.report") != before
     code_of_report.cache_clear()
 
 
