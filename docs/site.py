@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 from srbench.cli.main import SECTIONS, main
 from srbench.cli.options import LongCommand, records_of
 from srbench.pages.markdown import code, escape, table
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 
 _ROOT = Path(__file__).parents[1]
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)[^)]*\)")

@@ -30,7 +30,7 @@ from srbench.models.loading import load_model as load_by_name
 from srbench.models.names import ModelSpec, require_label
 from srbench.models.wrapped import move
 from srbench.reporting.results import Runs, read_run
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder.limits import SAMPLES, SUITE
 from srbench.run_folder.request import IMAGES, PHOTOS, RunSpec
 from srbench.run_folder.values import COLUMNS
@@ -136,7 +136,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.text import PAIRS, pair_lines
+        from srbench.reporting.tables.csv import PAIRS, pair_lines
 
         return pd.DataFrame(list(pair_lines(table_of_runs(self))), columns=PAIRS)
 
@@ -150,7 +150,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.people import agreements_of, votes_of
+        from srbench.reporting.sections.people import agreements_of, votes_of
 
         columns = ("share", "low", "high", "pairs", "units", "correlation")
         rows = [
@@ -191,7 +191,7 @@ class Results(Runs):
         """
         import pandas as pd
 
-        from srbench.reporting.compare import compare_models
+        from srbench.reporting.writers.compare import compare_models
 
         comparison = compare_models(self, a, b)
         rows = [
@@ -230,7 +230,7 @@ class Results(Runs):
             EvaluationError: The folder is not empty.
             ReportError: A format is unknown, or none is given.
         """
-        from srbench.reporting.report import write_report
+        from srbench.reporting.writers.report import write_report
 
         target = self.folder if folder is None else Path(folder)
         if target.resolve() != self.folder.resolve():
@@ -294,7 +294,7 @@ class Results(Runs):
 
     def _repr_html_(self) -> str:
         """Show the summary, the table, a strip of the first image and the path in a notebook."""
-        from srbench.reporting.notebook import notebook_html
+        from srbench.reporting.writers.notebook import notebook_html
 
         return notebook_html(self, len(self.failures), temporary=self._temporary is not None)
 

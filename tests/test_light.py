@@ -68,9 +68,9 @@ WITHOUT_TORCH = (
     "srbench.explaining.claims",
     "srbench.benchmark.measure",
     "srbench.benchmark.run",
-    "srbench.reporting.report",
+    "srbench.reporting.writers.report",
     "srbench.reporting.page.view",
-    "srbench.reporting.leaderboard",
+    "srbench.reporting.writers.leaderboard",
 )
 LISTS = ("models", "metrics", "datasets", "suites", "presets", "weights", "runs run")
 COMMANDS = (

@@ -80,6 +80,6 @@ def test_files_of_the_architecture_exist():
     read = re.findall(r"^\| `(\S+\.py)` \|", first, re.M)
     assert len(read) == 8
     path = re.search(r"## The life of a number.*?```text\n(.*?)```", text, re.S)[1]
-    named = [f"srbench/{file}.py" for file in re.findall(r"\b([a-z_]+/[a-z_]+)\b", path)]
+    named = [f"srbench/{file}.py" for file in re.findall(r"\b([a-z_]+(?:/[a-z_]+)+)\b", path)]
     assert len(named) > 10
     assert [file for file in (*read, *named) if not (ROOT / file).is_file()] == []

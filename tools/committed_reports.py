@@ -18,8 +18,8 @@ from PIL import Image
 
 from srbench.reporting import ReportError
 from srbench.reporting.files import FOLDER, read_listing, replacing
-from srbench.reporting.report import FORMATS
-from srbench.reporting.small import small_text
+from srbench.reporting.writers.report import FORMATS
+from srbench.reporting.writers.small_report import small_text
 
 QUALITY = 90
 """Quality of WebP, at which strips look like the PNG, even in the magnified windows."""

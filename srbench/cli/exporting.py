@@ -75,7 +75,7 @@ def export(source: str, form: str, out: Path | None, **values: Any) -> None:  # 
 
         show(export_onnx(source, out, **given))
     else:
-        from srbench.reporting.model_index import results_of_weights
+        from srbench.reporting.writers.model_index import results_of_weights
         from srbench.training.export import export as export_weights
 
         run = given.pop("run")

@@ -111,7 +111,7 @@ def _show_runs(folder: Path) -> None:
 
     Names runs that cannot be shown on stderr. Raises SRBenchError if none can.
     """
-    from srbench.reporting.report import head
+    from srbench.reporting.writers.report import head
     from srbench.run_folder.location import runs_below
 
     heads: list[str] = []

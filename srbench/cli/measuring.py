@@ -261,7 +261,7 @@ def run(
             written = written_report([outcome.folder], progress, runs_code=True)
         judgement, verdicts = None, []
         if written is not None and published is not None:
-            from srbench.reporting.claims import claim_lines, judged_run
+            from srbench.reporting.writers.claims import claim_lines, judged_run
 
             processes = workers if isinstance(workers, int) else None
             judgement = judged_run(published, outcome.folder, progress, processes, specs[0].device)
@@ -337,7 +337,7 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
     from collections import Counter
 
     with shown_progress(f"reading {folder}"):
-        from srbench.reporting.leaderboard import renew
+        from srbench.reporting.writers.leaderboard import renew
         from srbench.run_folder.location import is_folder_of_runs, runs_below
         from srbench.run_folder.verified import VERDICTS, read_verified
         from srbench.verification.findings import EXIT_CODES, write_verified
@@ -404,7 +404,7 @@ def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     are_folders = bool(folders_of_runs(folders))
     out = out or Path("runs") / f"{date.today().isoformat()}-merged"
     with shown_progress(reading(folders)) as progress:
-        from srbench.reporting.report import write_report
+        from srbench.reporting.writers.report import write_report
         from srbench.run_folder.merge import merge as merge_runs
 
         if are_folders:
@@ -488,7 +488,7 @@ def measure(
     with shown_progress(reading(folders)) as progress:
         from srbench.benchmark.measure import labelled, measure_folders
         from srbench.explaining.claims import judged, measured_row, read_claims
-        from srbench.reporting.claims import claim_lines
+        from srbench.reporting.writers.claims import claim_lines
         from srbench.run_folder.protocol import protocol_line
 
         by_label = labelled(folders)
@@ -535,7 +535,7 @@ def measure(
         shown = to_json(facts if len(facts) > 1 else facts[settings[0].label])
         show(json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        from srbench.reporting.folders import measured_text
+        from srbench.reporting.writers.folders import measured_text
 
         for text in measured_text(measured, form, None if hr is None else hr.resolve().name):
             show(text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from srbench.benchmark.run import Outcome
     from srbench.explaining.claims import Judgement
-    from srbench.reporting.report import Report
+    from srbench.reporting.writers.report import Report
 
 
 @click.command(
@@ -99,7 +99,7 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
         written = written_report(runs, progress, **values)
     show_report(written)
     if tracker is not None:
-        from srbench.reporting.trackers import log_report
+        from srbench.reporting.writers.trackers import log_report
 
         say(f"logged to {tracker}: {log_report(runs, tracker)}")
     if written.damaged:
@@ -135,15 +135,15 @@ def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -
     """
     verdict = None
     with shown_progress(reading([run] if run else [a, b])):
-        from srbench.reporting import compare as comparing
         from srbench.reporting.results import read_results
+        from srbench.reporting.writers import compare as comparing
 
         if run:
             comparisons = [comparing.compare_models(read_results([run]), a, b)]
         else:
             comparisons = comparing.compare_runs(Path(a), Path(b))
         if guarded:
-            from srbench.reporting.gate import gate
+            from srbench.reporting.writers.gate import gate
 
             try:
                 verdict = gate(comparisons, guarded)
@@ -173,8 +173,8 @@ def view(run: Path, port: int, no_browser: bool) -> None:
     only reachable from this machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
-        from srbench.reporting.leaderboard import renew
         from srbench.reporting.page.view import view as view_folder
+        from srbench.reporting.writers.leaderboard import renew
         from srbench.run_folder.location import is_folder_of_runs, runs_below
 
         for each in runs_below(run) if is_folder_of_runs(run) else []:
@@ -216,8 +216,8 @@ def written_report(
 ) -> Report:
     """Write the report of runs that share a protocol, or of all runs below some folders."""
     from srbench.reporting.files import Choices
-    from srbench.reporting.leaderboard import write_leaderboard
-    from srbench.reporting.report import FORMATS, write_report
+    from srbench.reporting.writers.leaderboard import write_leaderboard
+    from srbench.reporting.writers.report import FORMATS, write_report
     from srbench.run_folder.location import is_folder_of_runs
 
     formats = formats or tuple(FORMATS)
@@ -229,7 +229,7 @@ def written_report(
 
 def show_report(report: Report, *, has_protocols: bool = False) -> None:
     """Show the tables of a report, remarks on them, their protocols if wanted, and the files to open, the page first."""
-    from srbench.reporting.text import terminal_table
+    from srbench.reporting.tables.terminal import terminal_table
 
     for table in report.tables:
         show(terminal_table(table))
@@ -245,7 +245,7 @@ def show_report(report: Report, *, has_protocols: bool = False) -> None:
 
 def report_cell(outcome: Outcome, shard: str | None = None) -> None:
     """Print what the command did in one of several runs, and write the report of that run; for a shard, do nothing."""
-    from srbench.reporting.report import write_report
+    from srbench.reporting.writers.report import write_report
 
     if shard is not None:
         return

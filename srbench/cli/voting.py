@@ -103,7 +103,7 @@ def _show_tally(run: Path) -> None:
 def _table(rows: Sequence[Sequence[str]]) -> Table:
     from rich.text import Text
 
-    from srbench.reporting.text import empty_table
+    from srbench.reporting.tables.terminal import empty_table
 
     (first, *others), *lines = rows
     table = empty_table([first], [])

@@ -55,7 +55,7 @@ def quick_commands(monkeypatch, request):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     if "with_plots" not in request.fixturenames:
         for name in ("write_plots", "draw_plots"):
-            monkeypatch.setattr(f"srbench.reporting.report.{name}", lambda *given: [])
+            monkeypatch.setattr(f"srbench.reporting.writers.report.{name}", lambda *given: [])
 
 
 @pytest.fixture

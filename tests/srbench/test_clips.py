@@ -19,7 +19,7 @@ from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
 from srbench.judging.tests import mean_interval
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 
 CLIPS, FRAMES = 6, 10
 NAMES = [f"{clip:03d}-{frame:05d}" for clip in range(CLIPS) for frame in range(FRAMES)]

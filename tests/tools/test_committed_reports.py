@@ -11,8 +11,8 @@ from record_runs import forge_list
 import srbench
 from srbench.images.io import write_png
 from srbench.reporting import ReportError
-from srbench.reporting.check import report_findings
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.report import write_report
 from srbench.verification.verify import verify
 
 

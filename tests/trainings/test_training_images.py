@@ -13,7 +13,7 @@ from srbench import evaluate
 from srbench.files.hashes import sha256_bytes
 from srbench.images.io import pixels_sha256, read_uint8, write_png
 from srbench.models.loading import load_model
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.verification.verify import verify
 from srbench.weights.files import load_weights, save_weights
 from srbench.weights.training_images import from_text, images_of, is_among

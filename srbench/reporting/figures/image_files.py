@@ -19,7 +19,6 @@ from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
 from srbench.models import ModelInfo
 from srbench.reporting import ReportError
-from srbench.reporting.families import one_each
 from srbench.reporting.figures.error_maps import (
     DEVIATION,
     MapKind,
@@ -33,6 +32,7 @@ from srbench.reporting.figures.error_maps import (
 from srbench.reporting.figures.strips import Part, figure_bytes, part_of
 from srbench.reporting.files import Draft
 from srbench.reporting.results import Runs
+from srbench.reporting.tables.families import one_each
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest

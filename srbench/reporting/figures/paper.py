@@ -13,11 +13,11 @@ from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import BENEATH, Example
+from srbench.reporting.figures.opening import leaders, opening_of
 from srbench.reporting.figures.strips import MARK, Part, figure_bytes
-from srbench.reporting.latex import display_name
-from srbench.reporting.page.opening import leaders, opening_of
 from srbench.reporting.results import Runs
-from srbench.reporting.table import Line, Table, table_of_runs
+from srbench.reporting.tables.latex import display_name
+from srbench.reporting.tables.table import Line, Table, table_of_runs
 from srbench.words import joined, unknown
 
 PAGE = 6.875

@@ -20,11 +20,11 @@ from srbench.interfaces import MetricInfo
 from srbench.judging.tests import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
-from srbench.reporting.families import run_of
 from srbench.reporting.files import Draft
-from srbench.reporting.summary import decisive_metrics
-from srbench.reporting.table import Cell, Line, Table, header, of_lr
-from srbench.reporting.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
+from srbench.reporting.tables.families import run_of
+from srbench.reporting.tables.summary import decisive_metrics
+from srbench.reporting.tables.table import Cell, Line, Table, header, of_lr
+from srbench.reporting.tables.trainings import COMPARED, SELECTION, best_steps, best_table, curves_of
 from srbench.run_folder.values import by_unit, differences
 from srbench.voting.agreement import agreement_of_columns
 from srbench.words import joined

@@ -1,1 +1,1 @@
-"""The page of a report: its content, embedded images and local server."""
+"""The page of a report: its content and its local server."""

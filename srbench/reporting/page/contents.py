@@ -15,8 +15,8 @@ from PIL import Image
 from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
 from srbench.reporting.figures.error_maps import kinds_of, map_file
+from srbench.reporting.figures.page_images import LR, Column, exact
 from srbench.reporting.files import Draft
-from srbench.reporting.page.images import LR, Column, exact
 from srbench.reporting.results import Runs
 from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.measurements import Measurement

@@ -17,7 +17,7 @@ from srbench.benchmark import RequestError
 from srbench.benchmark.checkpoints import checkpoint_named, models_named, stated_scale
 from srbench.benchmark.run import run
 from srbench.plugins.registry import find_plugin
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify

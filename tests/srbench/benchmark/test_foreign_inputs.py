@@ -11,7 +11,7 @@ from builders import GAP, OWN_LR, everything, flat
 
 from srbench.benchmark.run import RunSpec, run, score_run
 from srbench.images.io import write_png
-from srbench.reporting.check import report_findings
+from srbench.reporting.writers.check import report_findings
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal

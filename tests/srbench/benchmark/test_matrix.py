@@ -14,8 +14,8 @@ from builders import drawn
 
 from srbench.benchmark.matrix import cells_of
 from srbench.images.io import write_png
-from srbench.reporting import report
 from srbench.reporting.results import read_results
+from srbench.reporting.writers import report
 from srbench.run_folder.journal import writing
 from srbench.run_folder.location import runs_below
 from srbench.run_folder.manifest import read_manifest

@@ -17,7 +17,7 @@ from srbench.benchmark.run import run, score_run
 from srbench.data.datasets import LRFolder
 from srbench.images.io import read_uint8, write_png
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify

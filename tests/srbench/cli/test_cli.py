@@ -227,7 +227,7 @@ def test_commands_that_keep_nothing_do_not_claim_it(command, photos, monkeypatch
         "srbench.benchmark.measure.measure_folders": ("measure", photos),
         "srbench.explaining.search.explain": ("explain", "20.1", "--metrics", "psnr", "--sr", "a", "--hr", "b"),
         "srbench.verification.verify.verify": ("verify", "run"),
-        "srbench.reporting.compare.compare_runs": ("compare", "a", "b"),
+        "srbench.reporting.writers.compare.compare_runs": ("compare", "a", "b"),
     }.items():
         monkeypatch.setattr(name, Mock(side_effect=KeyboardInterrupt))
         found = command(*words)

@@ -14,7 +14,7 @@ from srbench.data.benchmark_sets.table import benchmark_sets
 from srbench.explaining.claims import read_claims
 from srbench.images.io import read_uint8
 from srbench.metrics import psnr
-from srbench.reporting.claims import judged_run
+from srbench.reporting.writers.claims import judged_run
 
 CLAIMS = Path(__file__).parents[3] / "examples" / "claims"
 LUMA = "psnr+channels=Y+border=4"

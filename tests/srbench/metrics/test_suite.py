@@ -29,7 +29,7 @@ from srbench.metrics.perceptual import LPIPS
 from srbench.metrics.suite import Suite, open_metrics, read_suite, suite_names
 from srbench.reporting import ReportError
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest

@@ -18,7 +18,7 @@ from srbench.models import ModelError
 from srbench.models.inference import SamplingParameters, upscale
 from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.verification.verify import verify
 

@@ -30,7 +30,7 @@ from srbench.models.loading import load_model
 from srbench.models.names import ModelSpec, external_data, with_absolute_paths
 from srbench.models.third_party import OnnxModel, load_file
 from srbench.plugins import PluginError
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.measurements import measurements_of
 from srbench.verification.verify import verify

@@ -134,7 +134,7 @@ def test_a_file_with_the_name_of_an_option_does_not_count(tmp_path, monkeypatch)
         ("images/resize.py", {"srbench.data.datasets", "srbench.metrics.consistency"}),
         ("metrics/pixel.py", {"srbench.metrics.pixel", "srbench.metrics.consistency"}),
         ("images/tiling.py", {"srbench.models.inference"}),
-        ("reporting/report.py", set()),
+        ("reporting/writers/report.py", set()),
         ("cli/main.py", set()),
     ],
 )

@@ -12,7 +12,7 @@ from builders import serving
 from srbench.benchmark.run import run as run_spec
 from srbench.images.io import write_png
 from srbench.reporting.page.view import open_folder
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.request import RunSpec
 
 EVIL_IMAGE = "<img src=x onerror=alert(1)>"

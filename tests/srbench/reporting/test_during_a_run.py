@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder import records
 from srbench.run_folder.folder import RunFolder
 

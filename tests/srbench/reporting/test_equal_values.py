@@ -13,9 +13,9 @@ from record_runs import forge_sums
 
 from srbench.images.io import read_uint8, write_png
 from srbench.machine.environment import environment
-from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.compare import compare_models
 from srbench.run_folder.folder import RunFolder
 
 NAMES = [f"image {k:02}" for k in range(12)]

@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from srbench.reporting import ReportError, files
 from srbench.reporting.files import FILE, put_in_place, read_listing, replacing
-from srbench.reporting.leaderboard import renew
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.leaderboard import renew
+from srbench.reporting.writers.report import write_report
 
 FIRST = {"report.md": b"first", "plots/a.svg": b"<svg>", "gone.csv": b"1"}
 SECOND = {"report.md": b"second", "plots/a.svg": b"<svg>"}

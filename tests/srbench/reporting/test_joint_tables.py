@@ -16,8 +16,8 @@ from record_runs import Made, forge_sums, write_run
 
 from srbench.files.hashes import sha256_file
 from srbench.reporting import ReportError
-from srbench.reporting.report import write_report
 from srbench.reporting.results import read_results
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.verified import Verified
 

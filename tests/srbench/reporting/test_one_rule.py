@@ -8,9 +8,9 @@ import pytest
 from builders import metric
 
 from srbench.reporting import ReportError
-from srbench.reporting.leaderboard import read_leaderboard
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.leaderboard import read_leaderboard
 
 NAMES = [f"i{number}" for number in range(8)]
 PSNR, LPIPS = metric("psnr"), metric("lpips")

@@ -12,13 +12,13 @@ import pytest
 from builders import metric, values_of
 
 from srbench import Results
-from srbench.reporting.check import report_findings
 from srbench.reporting.files import read_listing
-from srbench.reporting.latex import captioned_table
-from srbench.reporting.leaderboard import renew
 from srbench.reporting.results import read_results
-from srbench.reporting.table import table_of, table_of_runs
-from srbench.reporting.text import markdown_table
+from srbench.reporting.tables.latex import captioned_table
+from srbench.reporting.tables.markdown import markdown_table
+from srbench.reporting.tables.table import table_of, table_of_runs
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.leaderboard import renew
 
 LETTERS = (
     "Superscripts are the letters of the models below the bold ones that are significantly worse, by the same test."

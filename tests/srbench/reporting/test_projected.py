@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from builders import metric
 
-from srbench.reporting.compare import compare_models
 from srbench.reporting.results import read_results
-from srbench.reporting.summary import summary
-from srbench.reporting.table import table_of_runs
+from srbench.reporting.tables.summary import summary
+from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.writers.compare import compare_models
 
 NAMES = [f"image {k}" for k in range(8)]
 LEVELS = {"bicubic": 36.0, "rrdb": 42.0, "esrgan+consistent": 51.19, "srflow": 51.3}

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from srbench.reporting.check import report_findings
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.check import report_findings
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.records import append
 from srbench.voting.records import Vote
 from srbench.voting.study import open_study, turns

@@ -16,7 +16,7 @@ from record_runs import forge_sums, timeless_records
 
 from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
-from srbench.reporting import report
+from srbench.reporting.writers import report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.journal import Journal

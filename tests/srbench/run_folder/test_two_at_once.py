@@ -12,7 +12,7 @@ from rich.console import Console
 
 import srbench.terminal.output
 from srbench.cli.main import main
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.verification.verify import verify
 
 pytestmark = pytest.mark.slow

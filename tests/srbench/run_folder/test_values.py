@@ -9,8 +9,8 @@ import pytest
 from builders import metric, model_facts, protocol, values_of
 from msgspec import structs
 
-from srbench.reporting.table import table_of
-from srbench.reporting.text import rows_csv, table_csv
+from srbench.reporting.tables.csv import rows_csv, table_csv
+from srbench.reporting.tables.table import table_of
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.manifest import read_manifest, write_manifest

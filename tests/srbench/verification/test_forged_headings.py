@@ -12,7 +12,7 @@ from builders import drawn
 from record_runs import forge_list, forge_sums
 
 from srbench.images.io import write_png
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder.folder import RunFolder, score_key
 from srbench.verification.findings import Findings
 from srbench.verification.records import check_records

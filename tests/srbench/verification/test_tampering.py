@@ -16,7 +16,7 @@ from srbench.benchmark.run import run
 from srbench.files.hashes import sha256_file
 from srbench.images.io import encode_png, pixels_sha256, read_uint8, write_png
 from srbench.machine.environment import environment
-from srbench.reporting.report import write_report
+from srbench.reporting.writers.report import write_report
 from srbench.run_folder import RunFolderError
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify

@@ -1,0 +1,1 @@
+"""Sections and notes of a report."""

@@ -1,0 +1,1 @@
+"""Tables of reports: what their cells say, and their text in every format."""
