@@ -76,7 +76,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
 
     import warnings
 
-    from srbench.metrics.suite import primary_metrics
+    from srbench.metrics.suite import validation_metrics
     from srbench.models.inference import choose_device
     from srbench.plugins.registry import call, find_plugin
     from srbench.training.folder import resumed
@@ -84,7 +84,7 @@ def train(name: str | None, device: str, resume: Path | None, **typed: object) -
 
     if os.environ.get("RANK", "0") != "0":
         warnings.simplefilter("ignore")  # process 0 shows them
-    metrics = () if "dry_run" in requested else primary_metrics()
+    metrics = () if "dry_run" in requested else validation_metrics()
     if resume is not None:
         name, request = resumed(resume, choose_device(device), metrics)
     else:

@@ -20,6 +20,8 @@ from srbench.metrics.loading import LoadedMetric, described, is_of_many, load_me
 from srbench.plugins.registry import is_ours, registered
 from srbench.words import joined
 
+ENERGY = "lpips_energy"
+"""Metric of validation that says how well several samples represent the distribution of HR images."""
 BUNDLES = {"cost": ("parameters", "multiply_adds", "memory", "runtime")}
 """Names that stand for several metrics."""
 _FOLDER = files("srbench.metrics") / "suites"
@@ -174,8 +176,8 @@ def fetch_weights(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield column, fault
 
 
-def primary_metrics() -> tuple[ImageMetric, ...]:
-    """Return the registered metrics that represent their groups, for validation in training.
+def validation_metrics() -> tuple[ImageMetric, ...]:
+    """Return the metrics of validation in training: those that represent their groups, and the energy score of samples.
 
     Broken metrics of other distributions are left out with a warning. Raises the error of a broken packaged metric.
     """
@@ -188,5 +190,6 @@ def primary_metrics() -> tuple[ImageMetric, ...]:
             if is_ours("metrics", name):
                 raise
             warnings.warn(f"left out of validation: {error}", stacklevel=2)
-    primary = (metric for metric in metrics if isinstance(metric, ImageMetric) and metric.info.is_primary)
-    return tuple(sorted(primary, key=lambda metric: (-metric.info.direction, GROUPS.index(metric.info.group))))
+    images = (metric for metric in metrics if isinstance(metric, ImageMetric))
+    used = (metric for metric in images if metric.info.is_primary or metric.info.name == ENERGY)
+    return tuple(sorted(used, key=lambda metric: (-metric.info.direction, GROUPS.index(metric.info.group))))

@@ -32,9 +32,9 @@ class TrainingConfig:
     """Side of an HR patch in pixels, a multiple of the scale."""
     learning_rate: float
     betas: tuple[float, float]
-    schedule: Literal["step", "cosine"]
+    schedule: Literal["step", "cosine", "constant-cosine"]
     """``step`` halves the learning rate at every milestone; ``cosine`` lowers it to LOWEST_RATE along half a cosine and
-    restarts at every milestone."""
+    restarts at every milestone; ``constant-cosine`` keeps it until the first milestone, and goes on as ``cosine``."""
     milestones: tuple[float, ...]
     """Increasing fractions of the training."""
     max_grad_norm: float
@@ -93,6 +93,8 @@ class TrainingConfig:
         passed = sum(step >= start for start in starts) - 1
         if self.schedule == "step":
             return float(self.learning_rate * 0.5**passed) * warm_up
+        if self.schedule == "constant-cosine" and self.milestones and not passed:
+            return self.learning_rate * warm_up
         end = [*starts, self.steps][passed + 1]
         fraction = (step - starts[passed]) / (end - starts[passed])
         return (LOWEST_RATE + (self.learning_rate - LOWEST_RATE) * (1 + math.cos(math.pi * fraction)) / 2) * warm_up

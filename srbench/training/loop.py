@@ -18,6 +18,7 @@ from msgspec import to_builtins
 from torch import Tensor
 
 from srbench.files.config import structure
+from srbench.interfaces import TEMPERATURE
 from srbench.machine.processes import STOPPING, Interrupted
 from srbench.machine.trackers import PROJECT, settings_of
 from srbench.training import TrainingError
@@ -50,15 +51,27 @@ CHECKPOINT_FRACTION = 0.02
 class Training:
     """A training: build the networks with ``start``, ``device`` and ``first_batch``, then call ``fit``.
 
-    Raises TrainingError for unusable settings or data.
+    A validation draws ``samples`` of a stochastic network at ``temperature``, which the weights then state; without it,
+    at TEMPERATURE. Raises TrainingError for unusable settings or data.
     """
 
-    def __init__(self, model: str, scale: int, preset: TrainingPreset, request: TrainingRequest) -> None:
+    def __init__(
+        self,
+        model: str,
+        scale: int,
+        preset: TrainingPreset,
+        request: TrainingRequest,
+        *,
+        temperature: float | None = None,
+        samples: int = 1,
+    ) -> None:
         self.config: TrainingConfig = preset.training
         self._model = model
         self._scale = scale
         self._preset = preset
         self._request = request
+        self._temperature = temperature
+        self._samples = samples
         self._accelerator, self.device = accelerator_on(request.device, request.log_with, request.out)
         self.config.check(self._accelerator.num_processes, scale)
         self.config.check_precision(self.device.type)
@@ -76,7 +89,10 @@ class Training:
                 pairs = patches.hold_out(MAX_IMAGES, SIDE) or patches.centres(MAX_IMAGES, SIDE)
             else:
                 pairs = Patches([request.validation], self._scale, self.config).centres(MAX_IMAGES, SIDE)
-        validation = Validation(pairs, request.metrics, self.config.select_by)
+        temperature = TEMPERATURE if self._temperature is None else self._temperature
+        validation = Validation(
+            pairs, request.metrics, self.config.select_by, temperature=temperature, samples=self._samples
+        )
         self._in_main_process(validation.require_working_metrics)
         return patches, validation
 
@@ -171,6 +187,7 @@ class Training:
             preset=None if isinstance(preset, Mapping) else Path(preset).name.removesuffix(".toml"),
             licence="not stated",
             trained_on=f"{patches.origin}, {size}",
+            temperature=self._temperature,
             data=patches.fingerprint,
             images=to_text(images_of(patches.images.values(), start.images)),
             config=to_builtins(state.network.config),

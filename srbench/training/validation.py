@@ -34,12 +34,22 @@ LABEL = 18
 class Validation:
     """Metrics on the same images and latents at every call; ``best`` names the metric that selects the best weights.
 
-    Raises TrainingError if there are metrics but ``best`` is not among them.
+    Stochastic networks draw ``samples`` at ``temperature``. Raises TrainingError if there are metrics but ``best`` is not among them.
     """
 
-    def __init__(self, pairs: Sequence[ImagePair], metrics: Iterable[ImageMetric], best: str) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[ImagePair],
+        metrics: Iterable[ImageMetric],
+        best: str,
+        *,
+        temperature: float = TEMPERATURE,
+        samples: int = 1,
+    ) -> None:
         self.pairs = pairs
-        self.metrics = {metric.info.name: metric for metric in metrics}
+        self.temperature = temperature
+        self.samples = samples
+        self.metrics = {metric.info.name: metric for metric in metrics if samples > 1 or metric.info.per == "sample"}
         if self.metrics and best not in self.metrics:
             raise TrainingError(f"training.select_by: {unknown('metric', best, self.metrics)}")
         self._best = best
@@ -64,15 +74,15 @@ class Validation:
                 raise TrainingError(f"validation by {metric.info.title}: {error}") from error
 
     def measure(self, network: torch.nn.Module) -> dict[str, float]:
-        """Mean of every metric over the images; NaN if an image has no value. Stochastic networks draw one sample."""
+        """Mean of every metric over the images, and over samples; NaN if an image has no value."""
         values: dict[str, list[float]] = {name: [] for name in self.metrics}
         for pair in self.pairs:
-            output = _upscaled(network, pair, TEMPERATURE)
+            outputs = _upscaled(network, pair, self.temperature, self.samples)
             for name, metric in self.metrics.items():
                 values[name].append(math.nan)
-                if output.isfinite().all():
+                if outputs.isfinite().all():
                     with suppress(SRBenchError):  # the image is too small: the metric works on larger images
-                        value = metric(output[None].clone(), pair.copied())
+                        value = metric(outputs.clone(), pair.copied())
                         values[name][-1] = math.nan if value is None else float(value.mean())
         return {name: fmean(numbers) for name, numbers in values.items() if numbers}
 
@@ -90,7 +100,7 @@ class Validation:
         rows = []
         for pair in self.pairs[:_ROWS]:
             shown = [F.interpolate(pair.lr[None], size=pair.hr.shape[-2:])[0]]
-            shown += [_upscaled(network, pair, temperature).nan_to_num(0.0) for temperature in temperatures]
+            shown += [_upscaled(network, pair, temperature)[0].nan_to_num(0.0) for temperature in temperatures]
             rows.append(torch.cat([image[:, :side, :side] for image in (*shown, pair.hr)], 2))
         return torch.cat([_labels(titles, side), quantize_round(torch.cat(rows, 1))], 1)
 
@@ -116,8 +126,8 @@ class BestValidation(SavedState):
 
 
 @torch.no_grad()
-def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> Tensor:
-    """Output or sample of a network, (3, H, W) on the CPU; all NaN if the network fails or overflows."""
+def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float, samples: int = 1) -> Tensor:
+    """Output or samples of a network, (n, 3, H, W) on the CPU; all NaN if the network fails or overflows."""
     training = network.training
     network.eval()
     lr = pair.lr.to(next(network.parameters(), pair.lr).device, copy=True)
@@ -125,15 +135,15 @@ def _upscaled(network: torch.nn.Module, pair: ImagePair, temperature: float) -> 
         with products(lr.device, tf32=False):  # as in ``upscale``
             if isinstance(network, StochasticSRModel):
                 generator = torch.Generator().manual_seed(0)
-                [output] = network.sample(lr, 1, temperature=temperature, generator=generator)
+                outputs = network.sample(lr, samples, temperature=temperature, generator=generator)
             else:
-                [output] = network(lr[None])
+                outputs = network(lr[None])
     except SRBenchError:  # the network has not learnt enough yet
-        return torch.full_like(pair.hr, math.nan)
+        return torch.full_like(pair.hr[None], math.nan)
     finally:
         network.train(training)
-    image = torch.as_tensor(output).to("cpu", torch.float32)
-    return image if image.isfinite().all() else torch.full_like(pair.hr, math.nan)
+    images = torch.as_tensor(outputs).to("cpu", torch.float32)
+    return images if images.isfinite().all() else torch.full_like(pair.hr[None], math.nan)
 
 
 def _labels(titles: Sequence[str], width: int) -> Tensor:

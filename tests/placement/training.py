@@ -30,7 +30,7 @@ TRAININGS = {
 """Trainers and changes to their small presets. No RRDB weights of a scale of 2 are there to start from."""
 
 
-def begin(self, model, scale, preset, request):
+def begin(self, model, scale, preset, request, **validation):
     """A training on a GPU, of patches that no image gave, and by one process."""
     self.config, self.device, self._scale = preset.training, torch.device(request.device), scale
     self._accelerator = SimpleNamespace(

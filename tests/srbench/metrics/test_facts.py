@@ -13,7 +13,7 @@ from builders import GAP
 from srbench.images.io import encode_png
 from srbench.interfaces import SRBenchError
 from srbench.metrics import lpips_network
-from srbench.metrics.suite import primary_metrics
+from srbench.metrics.suite import validation_metrics
 from srbench.plugins import registry
 from srbench.plugins.registry import registered
 from srbench.run_folder.manifest import read_manifest
@@ -49,10 +49,10 @@ def test_a_metric_from_outside_finds_every_place(outside, spec, photos, command,
     assert re.search(r"<span>Distortion</span></th><th[^>]*><span>Perception</span>", page)
     assert "Gap in levels (lower is better)" in (run / "report" / "plots" / "plane.svg").read_text()
     assert len(list(run.glob("report/maps/*/*_gap.png"))) == 9, "of the three images of report.md, one for each setting"
-    assert "gap" in [metric.info.name for metric in primary_metrics()]
+    assert "gap" in [metric.info.name for metric in validation_metrics()]
 
 
 def test_a_packaged_metric_without_its_weights_is_no_gap_in_validation(monkeypatch, tmp_path):
     monkeypatch.setattr(lpips_network, "parameter_file", tmp_path.joinpath)
     with pytest.raises(SRBenchError, match="LPIPS on AlexNet needs"):
-        primary_metrics()
+        validation_metrics()

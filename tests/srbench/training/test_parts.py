@@ -10,7 +10,7 @@ import torch
 from small_presets import PRESETS
 
 from srbench.images.io import write_png
-from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
+from srbench.interfaces import TEMPERATURE, ImageMetric, ImagePair, MetricInfo
 from srbench.training import TrainingError
 from srbench.training.breakdown import PATIENCE, Breakdowns, breakdown
 from srbench.training.config import LOWEST_RATE, TrainingConfig
@@ -53,6 +53,15 @@ def test_learning_rate_along_a_cosine_that_begins_anew():
         assert cosine.learning_rate_at(step) == pytest.approx(torchs.get_last_lr()[0], abs=1e-9)
         optimizer.step()
         torchs.step()
+
+
+def test_learning_rate_kept_until_the_first_milestone():
+    constant, cosine = config(schedule="constant-cosine"), config(schedule="cosine")
+    assert [constant.learning_rate_at(step) for step in (0, 9, 10)] == [1, 1, 1]
+    assert [constant.learning_rate_at(step) for step in range(10, 20)] == [
+        cosine.learning_rate_at(step) for step in range(10, 20)
+    ]
+    assert config(schedule="constant-cosine", warm_up=4).learning_rate_at(0) == 0.25
 
 
 def test_learning_rate_rises_in_the_warm_up():
@@ -181,6 +190,43 @@ def test_validation_means_over_the_images():
         Validation(pairs, validation.metrics.values(), "lpips")
     broken = torch.nn.Sequential(network, torch.nn.Threshold(2.0, math.nan))
     assert all(math.isnan(value) for value in validation.measure(broken).values())
+
+
+def test_validation_draws_the_samples_that_it_is_told():
+    """Metrics of an image's samples together need several; the rest are means over samples."""
+
+    class Flow(torch.nn.Module):
+        scale = 2
+
+        def sample(self, lr, n, *, temperature, generator):
+            drawn.append((n, temperature))
+            return torch.rand(n, 3, 8, 8, generator=generator) * temperature
+
+    def together(samples, pair):
+        return torch.tensor(float(len(samples)))
+
+    def each(samples, pair):
+        return samples.mean((1, 2, 3))
+
+    class Made(ImageMetric):
+        def __init__(self, name, per, values):
+            self.info = MetricInfo(name=name, title=name, direction=1, protocol="a test", per=per)
+            self.values = values
+
+        def __call__(self, samples, pair):
+            return self.values(samples, pair)
+
+    drawn = []
+    metrics = [Made("each", "sample", each), Made("together", "image", together)]
+    pairs = [ImagePair("a", torch.rand(3, 4, 4), torch.rand(3, 8, 8))]
+    network = Flow()
+    network.weight = torch.nn.Parameter(torch.zeros(1))
+    values = Validation(pairs, metrics, "together", temperature=0.5, samples=3).measure(network)
+    assert drawn == [(3, 0.5)]
+    assert values["together"] == 3
+    assert values["each"] == pytest.approx(0.25, abs=0.05)
+    assert Validation(pairs, metrics, "each").measure(network).keys() == {"each"}
+    assert drawn[1:] == [(1, TEMPERATURE)]
 
 
 def test_images_held_out_are_not_trained_on(tmp_path):
