@@ -104,8 +104,9 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of precomputed "
     "outputs, FILE.pth, FILE.pt, FILE.onnx, FILE.param, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. A "
-    "quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +consistent to "
-    "project outputs onto the LR image, or +bf16 to compute in half precision. [required, here or in BENCH.TOML]"
+    "quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +4steps for "
+    "another number of steps per sample, +bf16 to compute in half precision, +consistent to project outputs onto the LR "
+    "image. [required, here or in BENCH.TOML]"
 )
 @click.option(
     "--scale",

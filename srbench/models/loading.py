@@ -47,6 +47,8 @@ def load_model(text: str, scale: int, device: str, *, is_recorded: bool = False,
         facts = stated_facts(folder)
         return LoadedModel(spec.label, text, digest, False, None, ResultFolder(folder, scale), stated=facts)
     if spec.kind == "network":
+        if spec.steps is not None:
+            raise PluginError(f"{text}: a file has no number of steps per sample; omit +{spec.steps}steps")
         network = _with_scale(load_file(Path(spec.name), device if runs_here else "cpu"), spec.name, scale)
         return _ready(network, spec, digest, device, runs_here=runs_here)
     if spec.kind == "code":
@@ -148,6 +150,10 @@ def _arguments(plugin: Plugin, spec: ModelSpec, weights: Path | None, scale: int
         if not plugin.takes("strength"):
             raise PluginError(f"{spec.text}: {plugin.name} cannot be interpolated; omit @{spec.strength:g}")
         arguments["strength"] = spec.strength
+    if spec.steps is not None:
+        if not plugin.takes("steps"):
+            raise PluginError(f"{spec.text}: {plugin.name} has no number of steps per sample; omit +{spec.steps}steps")
+        arguments["steps"] = spec.steps
     if missing := plugin.missing(arguments):
         created = f"{plugin.name}(...)" if isinstance(plugin.factory, type) else plugin.name
         raise PluginError(

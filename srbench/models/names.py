@@ -15,13 +15,16 @@
     label=FOLDER                precomputed outputs, paired by name
     label=MODEL                 any of the models above under another label; in ``runs/lr=1e-3/net.pth`` is no label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
-    MODEL+bf16                  a network in bfloat16 (``half_precision``); also MODEL+bf16+consistent
+    MODEL+bf16                  a network in bfloat16 (``half_precision``)
+    rectified-flow+4steps       another number of steps per sample; in a name, options have the order
+                                ``+4steps+bf16+consistent``
 
 ``srbench run`` and ``srbench.evaluate`` take a pattern as the path of a file, ``net.py:Net:net_g_*.pth``, for all
 checkpoints of a training (``srbench.benchmark.checkpoints``).
 
 A registered name takes precedence over a folder of that name (write ``./srflow`` for the folder).
-A class or function is called with ``scale=`` if it has that parameter. Named weights are passed as ``weights=`` if it
+A class or function is called with ``scale=`` if it has that parameter, and has to have a parameter for a strength
+(``strength=``) and for steps (``steps=``). Named weights are passed as ``weights=`` if it
 has that parameter, and are otherwise loaded into the network that it creates.
 """
 
@@ -48,6 +51,9 @@ CONSISTENT = "+consistent"
 BFLOAT16 = "+bf16"
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors", ".onnx", ".param")
 """Extensions of files that are complete models."""
+_OPTIONS = re.compile(
+    r"(?P<model>.+?)(?:\+(?P<steps>[1-9]\d*)steps)?(?P<bfloat16>\+bf16)?(?P<consistent>\+consistent)?", re.DOTALL
+)
 _CODE_AND_WEIGHTS = re.compile(r"(.+?\.py:\w+|[\w.]+:\w+)(:)(.*)")
 
 
@@ -67,6 +73,8 @@ class ModelSpec:
     """True if outputs are projected onto the images that downscale to LR."""
     bfloat16: bool
     """True if the network computes in bfloat16."""
+    steps: int | None = None
+    """Steps per sample, for models with such a number; None for the model's own number."""
     weights: str = ""
     """File, folder or name of weights; empty for the model's default weights."""
     strength: float | None = None
@@ -82,14 +90,13 @@ class ModelSpec:
         without weights.
         """
         label, rest = split_label(text)
-        pattern = text.removesuffix(CONSISTENT).removesuffix(BFLOAT16)
+        pattern = _options(text)[0]
         if label is None or os.path.lexists(pattern) or glob.glob(pattern):  # noqa: PTH207 - Path.glob refuses absolute patterns
             label, rest = "", text
         else:
             require_label(label, text)
-        exact = rest.removesuffix(CONSISTENT) or rest
-        model = exact.removesuffix(BFLOAT16) or exact
-        options, path = (exact != rest, model != exact), Path(model)
+        model, options = _options(rest)
+        path = Path(model)
         if path.suffix.lower() in NETWORKS and (":" not in model or path.is_file()) and not path.is_dir():
             return cls("network", text, label, model, *options)
         before, colon, weights = model.partition(":")
@@ -107,8 +114,8 @@ class ModelSpec:
             base, plus, option = name.partition("+")
             if plus and base in registered("models") and not path.exists():
                 raise PluginError(
-                    f"{text}: no option +{option}; at the end of a name, write {BFLOAT16}, {CONSISTENT} or "
-                    f"{BFLOAT16}{CONSISTENT}"
+                    f"{text}: no option +{option}; at the end of a name, write one or more of +4steps, {BFLOAT16} and "
+                    f"{CONSISTENT}, in this order"
                 )
             code = _CODE_AND_WEIGHTS.fullmatch(model)
             name, colon, weights = code.groups() if code else (model, "", "")
@@ -120,7 +127,8 @@ class ModelSpec:
     @property
     def suffix(self) -> str:
         """Options at the end of the name, such as ``+bf16+consistent``."""
-        return BFLOAT16 * self.bfloat16 + CONSISTENT * self.consistent
+        steps = "" if self.steps is None else f"+{self.steps}steps"
+        return steps + BFLOAT16 * self.bfloat16 + CONSISTENT * self.consistent
 
     @property
     def label(self) -> str:
@@ -182,7 +190,8 @@ class ModelSpec:
         harness = package_digest("srbench.models.inference")
         if self.consistent:
             harness = f"{harness} {package_digest('srbench.models.wrapped')}"
-        return sha256_texts(code, harness, str(scale), str(self.strength), *map(sha256_file, files))
+        steps = [] if self.steps is None else [f"{self.steps} steps"]
+        return sha256_texts(code, harness, str(scale), str(self.strength), *steps, *map(sha256_file, files))
 
     def scale(self) -> int | None:
         """The scale that the weights or the class of the model state; None if they state none.
@@ -201,6 +210,15 @@ class ModelSpec:
             return metadata.scale if metadata else None
         scale = getattr(find_plugin("models", self.name).factory, "scale", None)
         return scale if type(scale) is int else None
+
+
+def _options(text: str) -> tuple[str, tuple[bool, bool, int | None]]:
+    """Split the options off the end of a name: the model; ``consistent``, ``bfloat16`` and ``steps`` of a ModelSpec."""
+    match = _OPTIONS.fullmatch(text)
+    if match is None:
+        return text, (False, False, None)
+    steps = match["steps"]
+    return match["model"], (bool(match["consistent"]), bool(match["bfloat16"]), int(steps) if steps else None)
 
 
 def split_label(text: str) -> tuple[str | None, str]:

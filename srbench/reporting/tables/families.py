@@ -17,6 +17,7 @@ RULE = (
 )
 """The rule in words."""
 _STRENGTH = re.compile(r"(?<=[^:/@])@[\d.]+(?=:|$)")
+_STEPS = re.compile(r"\+\d+steps(?=(\+bf16)?(\+consistent)?$)")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     """Group the rows of a table, given by their settings, into families.
 
     A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
-    (``esrgan@0.7``), half precision (``esrgan+bf16``) and projections (``esrgan+consistent``) are variants if the table
+    (``esrgan@0.7``), numbers of steps (``rectified-flow+4steps``), half precision (``esrgan+bf16``) and projections (``esrgan+consistent``) are variants if the table
     has the plain model, and all checkpoints of a training but the last are variants of the last. If all rows belong to
     one model, all are compared. A label that is not in ``models`` is taken as the model's name.
     """
@@ -76,7 +77,16 @@ def _owner(label: str, specs: Mapping[str, str], checkpoints: Mapping[str, Check
     exact = spec.removesuffix("+consistent")
     full = exact.removesuffix("+bf16")
     in_float32 = full + spec.removeprefix(exact)
-    for plainer in (exact, full, in_float32, _STRENGTH.sub("", spec), _STRENGTH.sub("", full)):
+    plain = _STEPS.sub("", full)
+    for plainer in (
+        exact,
+        full,
+        in_float32,
+        _STEPS.sub("", spec),
+        plain,
+        _STRENGTH.sub("", spec),
+        _STRENGTH.sub("", plain),
+    ):
         owners = [other for other in specs if specs[other] == plainer != spec]
         owners.sort(key=lambda other: run_of(other) != run)
         if owners:
