@@ -49,11 +49,15 @@ discriminator_width = 2
 discriminator_rate = 0.5
 shift = 4
 """
+RECTIFIED_FLOW = (
+    "[network]\nwidths = [8, 4]\ndepths = [2, 1]\ndeviation = 0.1\nsampling_steps = 2\n[network.rrdb]\n" + ENCODER
+)
 PRESETS = {
     "rrdb": f"[network]\n{ENCODER}{TRAINING.format(average=0.9)}",
     "srflow": FLOW + TRAINING.format(average=0.0),
     "srflow-perceptual": 'start = "mini-x4"\n' + SECOND_STAGE + TRAINING.format(average=0.0),
     "esrgan": f'start = "mini-x4"\n{ADVERSARIAL}{TRAINING.format(average=0.5)}',
+    "rectified-flow": RECTIFIED_FLOW + TRAINING.format(average=0.9),
 }
 
 

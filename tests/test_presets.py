@@ -10,7 +10,8 @@ import torch
 from torchvision.models import get_model
 
 from baselines.esrgan import Discriminator
-from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.presets import ESRGANPreset, RectifiedFlowPreset, RRDBPreset
+from baselines.rectified_flow import RectifiedFlow, RectifiedFlowConfig
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import LAYERS
 from srbench.files.config import ConfigError, load_toml, to_toml
@@ -26,13 +27,14 @@ FOLDERS = {
     ROOT / "srflow" / "presets" / "perceptual": SecondStagePreset,
     ROOT / "baselines" / "presets" / "rrdb": RRDBPreset,
     ROOT / "baselines" / "presets" / "esrgan": ESRGANPreset,
+    ROOT / "baselines" / "presets" / "rectified_flow": RectifiedFlowPreset,
 }
 PRESETS = [(path, kind) for folder, kind in FOLDERS.items() for path in sorted(folder.glob("*.toml"))]
 NAMES = [f"{kind.__name__}-{path.stem}" for path, kind in PRESETS]
 EVERY = pytest.mark.parametrize(("path", "kind"), PRESETS, ids=NAMES)
-SRFLOW, SECOND, RRDB, ESRGAN = (
+SRFLOW, SECOND, RRDB, ESRGAN, RECTIFIED = (
     {path.stem: load_toml(path, kind) for path, kind in PRESETS if kind is wanted}
-    for wanted in (SRFlowPreset, SecondStagePreset, RRDBPreset, ESRGANPreset)
+    for wanted in (SRFlowPreset, SecondStagePreset, RRDBPreset, ESRGANPreset, RectifiedFlowPreset)
 )
 
 
@@ -45,13 +47,15 @@ def network_of(preset):
 
 def scale_of(preset):
     network = network_of(preset)
-    return network.encoder.scale if isinstance(network, SRFlowConfig) else network.scale
+    rrdb = {SRFlowConfig: "encoder", RectifiedFlowConfig: "rrdb"}.get(type(network))
+    return getattr(network, rrdb).scale if rrdb else network.scale
 
 
 def built(preset):
     """The network without its numbers."""
     with torch.device("meta"):
-        return SRFlow(preset.network) if isinstance(preset.network, SRFlowConfig) else RRDBNet(preset.network)
+        kinds = {SRFlowConfig: SRFlow, RectifiedFlowConfig: RectifiedFlow, RRDBConfig: RRDBNet}
+        return kinds[type(preset.network)](preset.network)
 
 
 def size(network):
@@ -87,6 +91,8 @@ WRONG = {
     f"training.milestones=[0.5,0.4] training=3 training.steps.more=3 training.steps={'[' * 5000} "
     f"encoder_freeze=5 encoder_freeze=-1 encoder_freeze=nan",
     "srflow/presets/perceptual/mini-x8.toml": "losses.temperature=-1",
+    "baselines/presets/rectified_flow/mini-x8.toml": "network.widths=[] network.depths=[1] network.deviation=0 "
+    "network.depths=[1,0,1] network.sampling_steps=0 network.rrdb.scale=3 training.schedule=constant",
     "baselines/presets/esrgan/mini-x8.toml": "losses.discriminator_width=0 losses.shift=-1 losses.pixel_weight=nan "
     "losses.discriminator_rate=-1",
 }
@@ -138,6 +144,17 @@ def test_rrdb_networks_run(name):
     scale, patch = preset.network.scale, preset.training.patch
     with torch.device("meta"):
         assert built(preset)(torch.empty(2, 3, patch // scale, patch // scale)).shape == (2, 3, patch, patch)
+
+
+@pytest.mark.parametrize("name", RECTIFIED)
+def test_rectified_flows_run(name):
+    """On the RRDB that they start from: that of the same name, or ESRGAN's at full size."""
+    preset = RECTIFIED[name]
+    assert preset.network.rrdb == RRDB["psnr-x4" if name == "df2k-x4" else name].network
+    patch, network = preset.training.patch, built(preset)
+    with torch.device("meta"):
+        features, base = network.encode(torch.empty(2, 3, *[patch // network.scale] * 2))
+        assert network.velocity(base, torch.empty(2), features, base).shape == (2, 3, patch, patch)
 
 
 @pytest.mark.parametrize("name", SRFLOW)

@@ -73,6 +73,7 @@ def stages(scale: int) -> dict[str, Stage]:
         "rrdb-second": rrdb_second,
         "rrdb": rrdb_second if scale == 4 else rrdb_third,
         "esrgan": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
+        "rectified-flow": Stage("rectified-flow", start="rrdb"),
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
         "srflow-third": Stage("srflow", (*third, "training.validate_every=300"), "srflow-second", temperature=0.85),

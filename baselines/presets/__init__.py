@@ -1,4 +1,4 @@
-"""Schemas of the presets of RRDB and ESRGAN, which are the TOML files in the folders beside this module."""
+"""Schemas of the presets of RRDB, ESRGAN and the rectified flow, which are the TOML files in the folders beside this module."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
+from baselines.rectified_flow import RectifiedFlowConfig
 from baselines.rrdb import RRDBConfig
 from srbench.files.config import require_range
 from srbench.training.config import TrainingConfig
 
 RRDB = files("baselines") / "presets" / "rrdb"
 ESRGAN = files("baselines") / "presets" / "esrgan"
+RECTIFIED_FLOW = files("baselines") / "presets" / "rectified_flow"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class ESRGANPreset:
     start: str
     """Preset of the RRDB network; ``--start`` names weights of another size."""
     losses: AdversarialConfig
+    training: TrainingConfig
+    storage: Literal["float16", "float32"] = "float32"
+    """Data type of the weights file."""
+
+
+@dataclass(frozen=True)
+class RectifiedFlowPreset:
+    """A rectified flow on a trained RRDB network, and its training."""
+
+    network: RectifiedFlowConfig
     training: TrainingConfig
     storage: Literal["float16", "float32"] = "float32"
     """Data type of the weights file."""

@@ -23,6 +23,7 @@ FLOW = ("network.encoder.scale=2", "encoder_freeze=0.0")
 TRAININGS = {
     "rrdb": ("rrdb", ()),
     "esrgan": ("esrgan", ()),
+    "rectified-flow": ("rectified-flow", ("network.rrdb.scale=2",)),
     "srflow": ("srflow", FLOW),
     "srflow, reversible": ("srflow", (*FLOW, "reversible=true")),
     "srflow, second stage": ("srflow-perceptual", ()),
@@ -60,8 +61,8 @@ def fit(self, learners, start, before_step=lambda step: None):
 
 
 def start(self, kind, config, *sources, **sizes):
-    """A network of the preset's size, with random weights."""
-    return kind(config).to(self.device), Start()
+    """A network of the preset's size, with random weights, as if RRDB gave them."""
+    return kind(config).to(self.device), Start("rrdb")
 
 
 @pytest.mark.filterwarnings("ignore:no RRDB weights")

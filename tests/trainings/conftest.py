@@ -21,11 +21,12 @@ from srbench.metrics.loading import load_metric
 from srbench.training.folder import TrainingFolder, TrainingLog, resumed
 from srbench.training.request import TrainingRequest
 
-FIRST = {"esrgan": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
+FIRST = {"esrgan": "start", "rectified-flow": "start", "srflow": "start", "srflow-perceptual": "first-stage"}
 """The training that the others start from."""
 TRAINERS = {
     "rrdb": baselines.train.train_rrdb,
     "esrgan": baselines.train.train_esrgan,
+    "rectified-flow": baselines.train.train_rectified_flow,
     "srflow": srflow.training.train.train_srflow,
     "srflow-perceptual": srflow.training.second_stage.train_srflow_perceptual,
 }

@@ -11,6 +11,7 @@ FLOW = "encoder_freeze=0.0"  # the encoder learns from the first step on
 CASES = {
     "rrdb": ("rrdb", (), ()),
     "esrgan": ("esrgan", (), ()),
+    "rectified-flow": ("rectified-flow", (), ()),
     "srflow": ("srflow", (FLOW,), ()),
     "reversible": ("srflow", (FLOW,), ("reversible=true",)),
     "second stage": ("srflow-perceptual", (), ()),

@@ -31,7 +31,7 @@ def test_three_steps_are_taken_and_measured(monkeypatch):
     assert 0 < cost.memory_mb <= peak_memory_mb("cpu")
 
 
-@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan"])
+@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan", "rectified-flow"])
 def test_it_writes_nothing_and_needs_nothing(trainings, model, monkeypatch, capsys, tmp_path):
     """Neither images, initial weights nor VGG are there; folder, cache and random trainings stay as they are."""
 
@@ -68,11 +68,15 @@ def test_a_dry_run_has_the_size_of_the_start_weights(trainings, model, first, ca
     assert f", {numbers:,} parameters\n" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan"])
+@pytest.mark.parametrize("model", ["rrdb", "srflow", "srflow-perceptual", "esrgan", "rectified-flow"])
 def test_a_dry_run_reads_the_start_weights(trainings, model):
     with pytest.raises(WeightsError, match=r"absent\.safetensors: no such weights file"):
         trainings.train(model, "dry", start=trainings.path / "absent.safetensors", dry_run=True)
-    wrong = trainings.path / ("first-stage" if model in ("rrdb", "esrgan") else "start") / "weights.safetensors"
+    wrong = (
+        trainings.path
+        / ("first-stage" if model in ("rrdb", "esrgan", "rectified-flow") else "start")
+        / "weights.safetensors"
+    )
     if model == "srflow":
         assert trainings.train(model, "dry", start=wrong, dry_run=True) == trainings.path / "dry", "RRDB, its encoder"
     else:

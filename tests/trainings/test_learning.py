@@ -98,6 +98,25 @@ def test_the_second_stage_brings_samples_nearer(trainings):
     assert load_weights(on)[1]["start"] == sha256_file(path)
 
 
+def test_a_rectified_flow_learns_beside_an_rrdb_that_stays(trainings):
+    """Its weights hold both and temperature 1; another training goes on from them, and needs an RRDB of its size."""
+    few = ("training.steps=150", "training.validate_every=150", "training.warm_up=0")
+    path = trainings.train("rectified-flow", "rectified", *few)
+    errors = trainings.losses("rectified", "flow_matching")
+    assert sum(errors[-30:]) < 0.8 * sum(errors[:30])
+    tensors, facts = load_weights(path)
+    assert facts["temperature"] == "1.0"
+    start, _ = load_weights(trainings.path / "start" / "weights.safetensors")
+    assert {name: torch.equal(tensors[f"rrdb.{name}"], value) for name, value in start.items()} == {
+        name: True for name in start
+    }
+    on = trainings.train("rectified-flow", "rectified-on", "training.steps=2", start=path)
+    assert load_weights(on)[1]["start"] == sha256_file(path)
+    with pytest.raises(TrainingError, match=r"no RRDB weights of the preset's size are packaged; name .* with --start"):
+        trainings.train("rectified-flow", "no", start=None)
+    assert trainings.train("rectified-flow", "no", start=None, dry_run=True)
+
+
 @pytest.mark.parametrize(("model", "first"), [("srflow-perceptual", "first-stage"), ("esrgan", "start")])
 def test_start_weights_bring_their_network(trainings, model, first):
     """Of any size, at the scale of the preset; without --start, the size is that of the preset's."""
@@ -358,7 +377,7 @@ def test_a_tracker_gets_losses_metrics_and_the_image(trainings):
     assert resumed(trainings.path / "tracked", "cpu", ())[1].log_with == "tensorboard"
 
 
-@pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
+@pytest.mark.parametrize("model", ["rrdb", "esrgan", "rectified-flow", "srflow", "srflow-perceptual"])
 def test_losses_in_bfloat16_are_near(trainings, model, monkeypatch):
     """In all steps; the weights stay in float32, but for the storage that a preset asks for.
 

@@ -61,7 +61,7 @@ def test_a_kill_keeps_the_numbered_weights(trainings, until, killed):
     assert same_files(trainings, "unkilled", f"killed-{killed}") == list(FILES)
 
 
-@pytest.mark.parametrize("model", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
+@pytest.mark.parametrize("model", ["rrdb", "esrgan", "rectified-flow", "srflow", "srflow-perceptual"])
 def test_a_training_resumes_without_its_initial_weights(trainings, until, tmp_path, model):
     """Deleted or changed; SRFlow's encoder, frozen up to step 6, stays so after step 5, and then is trained."""
     start, steps = tmp_path / "start.safetensors", "training.steps=12"
@@ -157,7 +157,8 @@ def test_a_training_of_an_earlier_version_is_refused(trainings, until):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "ranks"), [("rrdb", 1), ("esrgan", 1), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)]
+    ("model", "ranks"),
+    [("rrdb", 1), ("esrgan", 1), ("rectified-flow", 2), ("srflow", 1), ("srflow", 2), ("srflow-perceptual", 1)],
 )
 def test_a_killed_training_resumes_exactly(trainings, model, ranks):
     """SIGKILL at a random step, then the same again: every file has the bytes of the uninterrupted training."""

@@ -51,7 +51,8 @@ TF32 = ("training.precision=tf32",)
 @pytest.mark.parametrize(
     ("model", "changes"),
     [
-        *(("rrdb", ()), ("esrgan", ()), ("srflow", ()), ("srflow", REVERSIBLE), ("srflow-perceptual", ())),
+        *(("rrdb", ()), ("esrgan", ()), ("rectified-flow", ())),
+        *(("srflow", ()), ("srflow", REVERSIBLE), ("srflow-perceptual", ())),
         *(("rrdb", TF32), ("srflow", (*REVERSIBLE, *TF32))),
     ],
 )

@@ -15,7 +15,7 @@ def weights_of(loaded):
     return loaded.model.state_dict()
 
 
-@pytest.mark.parametrize("model", ["rrdb", "srflow-perceptual", "esrgan"])
+@pytest.mark.parametrize("model", ["rrdb", "srflow-perceptual", "esrgan", "rectified-flow"])
 def test_the_last_checkpoint_is_measured(trainings, until, model):
     out = f"unfinished-{model}"
     folder = until(model, out, 5)
