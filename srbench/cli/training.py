@@ -45,8 +45,7 @@ from srbench.terminal.output import show
     type=options.PATH,
     metavar="FILE|TRAINING|NAME",
     help="Weights to start from: a file, the folder of a training, or the name of packaged or fetched ones. "
-    "[default: random for rrdb, the packaged RRDB for srflow, esrgan and rectified-flow, the packaged SRFlow for "
-    "srflow-perceptual]",
+    "[default: random for rrdb, else the packaged model that this model builds on, such as rrdb for srflow]",
 )
 @options.folder("--out", help="Folder of the training. [default: runs/MODEL-PRESET]")
 @options.log_with(
