@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
 from baselines.convert import convert_esrgan, convert_rrdb
-from baselines.rectified_flow import RectifiedFlow, RectifiedFlowConfig
 from baselines.rrdb import RRDBConfig, RRDBNet
 from srbench.files.hashes import sha256_texts
 from srbench.weights.files import WeightsError
@@ -17,14 +13,8 @@ from srbench.weights.metadata import read_training, stated_metadata
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
-
-def _convert_nothing(tensors: Mapping[str, Tensor], preset: str | None) -> None:
-    """No checkpoint of a rectified flow has been released."""
-
-
 RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
 ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
-RECTIFIED_FLOW = PretrainedModel("rectified-flow", RectifiedFlow, RectifiedFlowConfig, _convert_nothing, "baselines")
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
@@ -54,17 +44,6 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
         trained_on=f"{trained.trained_on}; interpolated: {strength:g} of these weights, the rest RRDB's",
         losses={},
     )
-    return network
-
-
-def load_rectified_flow(scale: int, weights: Path | None = None, steps: int | None = None) -> RectifiedFlow:
-    """A rectified flow of RRDB's residual; from packaged weights or a weights file.
-
-    ``steps`` is the number of Euler steps of a sample, by default that of the weights. Raises WeightsError as
-    ``load_rrdb`` does.
-    """
-    network = load_pretrained(RECTIFIED_FLOW, scale, weights)
-    network.steps = network.steps if steps is None else steps
     return network
 
 

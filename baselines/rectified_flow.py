@@ -10,9 +10,10 @@ to LR.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from srbench.images.lr_projection import make_consistent
 from srbench.images.network_input import require_lr
 from srbench.images.tiling import Region, crop
 from srbench.interfaces import WeightsInfo
+from srbench.weights.pretrained import PretrainedModel, load_pretrained
 
 EMBEDDING = 128
 """Channels of the embedding of t."""
@@ -302,6 +304,24 @@ class RectifiedFlow(nn.Module):
         for channel, lr_channel in zip(image, lr, strict=True):
             channel.copy_(make_consistent(channel[None], lr_channel[None], self.scale)[0])
         return image.contiguous()
+
+
+def load_rectified_flow(scale: int, weights: Path | None = None, steps: int | None = None) -> RectifiedFlow:
+    """A rectified flow of RRDB's residual; from packaged weights or a weights file.
+
+    ``steps`` is the number of Euler steps of a sample, by default that of the weights. Raises WeightsError if the file is
+    damaged or has another scale, or no weights are packaged for this scale.
+    """
+    network = load_pretrained(PRETRAINED, scale, weights)
+    network.steps = network.steps if steps is None else steps
+    return network
+
+
+def _convert_nothing(tensors: Mapping[str, Tensor], preset: str | None) -> None:
+    """No checkpoint of a rectified flow has been released."""
+
+
+PRETRAINED = PretrainedModel("rectified-flow", RectifiedFlow, RectifiedFlowConfig, _convert_nothing, "baselines")
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines import pretrained
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
 from baselines.presets import ESRGAN, RECTIFIED_FLOW, RRDB, ESRGANPreset, RectifiedFlowPreset, RRDBPreset
-from baselines.rectified_flow import RectifiedFlow
+from baselines.rectified_flow import PRETRAINED, RectifiedFlow
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
@@ -117,7 +117,7 @@ def train_rectified_flow(request: TrainingRequest) -> Path:
     settings = load_preset(RECTIFIED_FLOW, request.preset, RectifiedFlowPreset, request.changes)
     scale = settings.network.rrdb.scale
     training = Training("rectified-flow", scale, settings, request, temperature=1.0, samples=2)
-    sources: dict[PretrainedModel[Any], str] = {pretrained.RRDB: "rrdb", pretrained.RECTIFIED_FLOW: ""}
+    sources: dict[PretrainedModel[Any], str] = {pretrained.RRDB: "rrdb", PRETRAINED: ""}
     network, start = training.start(RectifiedFlow, settings.network, sources, "rrdb")
     if not (start.model or start.is_resumed or request.dry_run):
         raise TrainingError(
