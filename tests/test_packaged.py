@@ -21,8 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from scipy.fft import dctn
 
-from baselines.presets import ESRGANPreset, RRDBPreset
+from baselines.presets import ESRGANPreset, RectifiedFlowPreset, RRDBPreset
 from baselines.pretrained import load_rrdb
+from baselines.rectified_flow import RectifiedFlow
 from baselines.rrdb import RRDBNet
 from srbench.data.datasets import cropped
 from srbench.files.config import load_toml
@@ -43,11 +44,14 @@ PHOTOS = ROOT / "srbench" / "data" / "photos"
 PRESETS = {
     "rrdb": (ROOT / "baselines" / "presets" / "rrdb", RRDBPreset),
     "esrgan": (ROOT / "baselines" / "presets" / "esrgan", ESRGANPreset),
+    "rectified-flow": (ROOT / "baselines" / "presets" / "rectified_flow", RectifiedFlowPreset),
     "srflow": (ROOT / "srflow" / "presets", SRFlowPreset),
     "srflow-perceptual": (ROOT / "srflow" / "presets" / "perceptual", SecondStagePreset),
 }
 STARTS = {"esrgan": "rrdb", "srflow-perceptual": "srflow"}
 FLOWS = ("srflow", "srflow-perceptual")
+SAMPLERS = ("rectified-flow", *FLOWS)
+NETWORKS = {"rectified-flow": RectifiedFlow, "srflow": SRFlow, "srflow-perceptual": SRFlow}
 WEIGHTS = sorted([*ROOT.glob("baselines/weights/*.safetensors"), *ROOT.glob("srflow/weights/*.safetensors")])
 NOTICE = (ROOT / "NOTICE").read_text()
 PARAMETERS = sorted((ROOT / "srbench" / "metrics" / "parameters").iterdir())
@@ -191,15 +195,15 @@ class TestWeights:
             preset = load_toml(folder / f"{preset.start}.toml", kind)
         assert loaded.model.config == preset.network
         assert loaded.label == metadata["model"]
-        assert isinstance(loaded.model, SRFlow if metadata["model"] in FLOWS else RRDBNet)
+        assert isinstance(loaded.model, NETWORKS.get(metadata["model"], RRDBNet))
         assert not loaded.model.training
-        assert isinstance(loaded.model, StochasticSRModel) == (metadata["model"] in FLOWS)
+        assert isinstance(loaded.model, StochasticSRModel) == (metadata["model"] in SAMPLERS)
         parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
         curves = json.loads(metadata.get("losses", "{}"))
         losses = {name: values for name, values in curves.items() if not name.startswith("gradient")}
         origin = read_weights(path)[1].origin  # with the step, if it is not the last
         facts = (metadata["licence"], origin, parameters, losses)
-        temperature = float(metadata["temperature"]) if metadata["model"] in FLOWS else None
+        temperature = float(metadata["temperature"]) if metadata["model"] in SAMPLERS else None
         assert loaded.weights == WeightsInfo(sha256_file(path), *facts, temperature)
         for name, tensor in tensors.items():
             assert torch.equal(loaded.model.state_dict()[name], tensor.float()), "float32, whatever is stored"

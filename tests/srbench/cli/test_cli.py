@@ -189,7 +189,9 @@ def test_lists(command):
     assert re.search(r"^psnr +Peak signal-to-noise ratio", metrics.out, re.M)
     assert re.match("photos +installed +22 photographs", command("list", "datasets").out)
     models = command("list", "models").out.splitlines()
-    assert [line.split()[0] for line in models] == ["bicubic", "esrgan", "rrdb", "srflow", "srflow-perceptual"]
+    assert [line.split()[0] for line in models] == [
+        *("bicubic", "esrgan", "rectified-flow", "rrdb", "srflow", "srflow-perceptual")
+    ]
     assert re.match(r"bicubic +no weights ", models[0])
     assert re.match(r"srflow +4x, 8x +2\.7 M, 5\.4 M parameters  Apache-2\.0 ", models[-2])
     assert command("list", "suites").code == command("list", "weights").code == 0

@@ -37,7 +37,7 @@ def psnr(a, b):
     return -10 * math.log10((a.clamp(0, 1) - b.clamp(0, 1)).square().mean().item())
 
 
-@pytest.mark.parametrize("name", ["rrdb", "esrgan", "srflow", "srflow-perceptual"])
+@pytest.mark.parametrize("name", ["rrdb", "esrgan", "rectified-flow", "srflow", "srflow-perceptual"])
 def test_outputs_are_near_those_of_float32(name):
     exact, half = outputs(name), outputs(f"{name}+bf16")
     assert half.dtype == torch.float32

@@ -20,7 +20,18 @@ def by_files(text, scale):
     return spec.label, spec.digest(scale)
 
 
-OURS = ("bicubic", "rrdb", "esrgan", "esrgan@0.5", "srflow", "x=srflow", "srflow+consistent", "srflow-perceptual")
+OURS = (
+    "bicubic",
+    "rrdb",
+    "esrgan",
+    "esrgan@0.5",
+    "srflow",
+    "x=srflow",
+    "srflow+consistent",
+    "srflow-perceptual",
+    "rectified-flow",
+    "rectified-flow+4steps",
+)
 
 
 def weights(path, gain):
