@@ -68,12 +68,14 @@ def stages(scale: int) -> dict[str, Stage]:
     }[scale]
     perceptual = ("training.steps=1800", "training.seed=1", "losses.perceptual_precision=float32")
     last = ("training.warm_up=100", "training.seed=2", "training.validate_every=900", *BFLOAT16)
+    rectified_second = ("training.steps=3800", "training.learning_rate=7e-4", "training.seed=1")
     return {
         "rrdb-first": Stage("rrdb", start="rrdb-first 8" if scale == 4 else "", is_first=True),
         "rrdb-second": rrdb_second,
         "rrdb": rrdb_second if scale == 4 else rrdb_third,
         "esrgan": Stage("esrgan", BFLOAT16, "rrdb-second", is_best=scale == 8),
-        "rectified-flow": Stage("rectified-flow", start="rrdb"),
+        "rectified-flow-first": Stage("rectified-flow", ("training.steps=3400",), "rrdb"),
+        "rectified-flow": Stage("rectified-flow", rectified_second, "rectified-flow-first"),
         "srflow-first": Stage("srflow", start="rrdb-first", is_first=True),
         "srflow-second": Stage("srflow", second, "srflow-first", temperature=0.85),
         "srflow-third": Stage("srflow", (*third, "training.validate_every=300"), "srflow-second", temperature=0.85),

@@ -69,7 +69,7 @@ def test_every_option_reaches_the_trainer(srbench, requests):
     assert (request.data, request.lr) == ((Path("d"), Path("e")), (Path("l"), Path("m")))
     assert (request.out, request.start, request.device) == (Path("o"), Path("s"), "cpu")
     assert request.log_with == "tensorboard"
-    assert [metric.info.name for metric in request.metrics] == ["psnr", "lr_psnr", "lpips"]
+    assert [metric.info.name for metric in request.metrics] == ["psnr", "lr_psnr", "lpips", "lpips_energy"]
 
 
 def test_the_folder_is_named_after_model_and_preset(srbench, requests):
