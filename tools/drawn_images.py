@@ -135,7 +135,7 @@ def measure(scale: int) -> None:
         f"{len(photos)} photographs": [photos.read(name) for name in photos],
     }
     print("| | " + " | ".join(f"{name}, mean | largest" for name in sets) + " |\n| --- |" + " ---: |" * 2 * len(sets))
-    for name in ("rrdb", "esrgan", "srflow", "srflow-perceptual"):
+    for name in ("rrdb", "esrgan", "srflow", "srflow-perceptual", "rectified-flow"):
         counts = [
             torch.stack([scattered(outputs(name, scale, pair.lr, SAMPLES), pair.hr, scale) for pair in pairs])
             for pairs in sets.values()

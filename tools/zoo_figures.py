@@ -5,8 +5,8 @@
     python tools/zoo_figures.py losses docs/zoo/losses.svg
 
 A grid shows a box (HR pixels) of a packaged photograph: LR, RRDB, ESRGAN and HR, and below them sixteen samples.
-Details have a row each: LR, RRDB, ESRGAN, two samples of SRFlow, two of SRFlow after its second stage, HR. Samples
-are drawn at the temperatures that the weights state.
+Details have a row each: LR, RRDB, ESRGAN, two samples each of SRFlow, SRFlow after its second stage and the rectified
+flow, HR. Samples are drawn at the temperatures that the weights state.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from srbench.interfaces import ImagePair
 from srbench.pages.plot_style import COLOURS, arrange, new_figure, plot_style, svg
 
 SAMPLES, COLUMNS, GAP, LARGER = 16, 4, 4, 2
-SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual")
-LOSSES = ("bits_per_dim", "perceptual", "l1")
+SHOWN = ("rrdb", "esrgan", "srflow", "srflow-perceptual", "rectified-flow")
+LOSSES = ("bits_per_dim", "perceptual", "flow_matching", "l1")
 """Losses in order of preference; the first that a model has is plotted."""
 
 Box = tuple[int, int, int, int]
