@@ -13,8 +13,8 @@ from srbench.weights.metadata import read_training, stated_metadata
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 from srbench.weights.table import cached_path, find_released
 
-RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
-ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
+PRETRAINED_RRDB = PretrainedModel("rrdb", RRDBNet, RRDBConfig, convert_rrdb, "baselines")
+PRETRAINED_ESRGAN = PretrainedModel("esrgan", RRDBNet, RRDBConfig, convert_esrgan, "baselines")
 
 
 def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
@@ -22,7 +22,7 @@ def load_rrdb(scale: int, weights: Path | None = None) -> RRDBNet:
 
     Raises WeightsError if the file is damaged or has another scale, or no weights are packaged for this scale.
     """
-    return load_pretrained(RRDB, scale, weights)
+    return load_pretrained(PRETRAINED_RRDB, scale, weights)
 
 
 def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) -> RRDBNet:
@@ -32,7 +32,7 @@ def load_esrgan(scale: int, weights: Path | None = None, strength: float = 1.0) 
     3.4, equation 4. RRDB is the packaged one or, for a weights file, the one that its training started from. Raises
     WeightsError as ``load_rrdb`` does, and if those RRDB weights are not found.
     """
-    network = load_pretrained(ESRGAN, scale, weights)
+    network = load_pretrained(PRETRAINED_ESRGAN, scale, weights)
     if strength == 1:
         return network
     start = _initial_rrdb(network, scale, weights)

@@ -1,10 +1,10 @@
 """Rectified flow of the residual: HR images are sampled by integrating a velocity from noise to what RRDB leaves out.
 
-Liu et al., "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow", ICLR 2023. With noise e
-and the residual r = (HR - RRDB(LR)) / deviation, the points r_t = (1 - t) e + t r lie between them, and the network
+Liu et al., "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow", ICLR 2023. With noise
+e and the residual r = (HR - RRDB(LR)) / deviation, the points r_t = (1 - t) e + t r lie between them, and the network
 learns the mean velocity of all such lines through a point, E[r - e | r_t, t, LR] (conditional flow matching: Lipman et
-al., ICLR 2023). A sample follows it from t = 0 to 1 in Euler steps, and is then projected onto the images that downscale
-to LR.
+al., ICLR 2023). A sample follows it from t = 0 to 1 in Euler steps, and is then projected onto the images that
+downscale to LR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from baselines.rrdb import MAX_SIZE, SLOPE, RRDBConfig, RRDBNet
 from srbench.files.config import require_range
 from srbench.images.lr_projection import make_consistent
 from srbench.images.network_input import require_lr
-from srbench.images.tiling import Region, crop
+from srbench.images.tiling import Bounds, crop
 from srbench.interfaces import WeightsInfo
 from srbench.weights.pretrained import PretrainedModel, load_pretrained
 
@@ -229,7 +229,7 @@ class RectifiedFlow(nn.Module):
         height, width = lr.shape[-2:]
         down, right = (-side % self.config.grid for side in (height, width))
         padded = F.pad(lr[None], (0, right, 0, down), mode="replicate")
-        whole = Region(0, height + down, 0, width + right)
+        whole = Bounds(0, height + down, 0, width + right)
         tiles = [whole] if tile is None else [*whole.tiles(_whole(max(tile, 1), self.config.grid))]
         features, base = self._encode_tiles(padded, tiles, whole)
         for _ in range(n):
@@ -264,7 +264,7 @@ class RectifiedFlow(nn.Module):
         return out
 
     @torch.no_grad()
-    def _encode_tiles(self, lr: Tensor, tiles: Sequence[Region], whole: Region) -> tuple[Tensor, Tensor]:
+    def _encode_tiles(self, lr: Tensor, tiles: Sequence[Bounds], whole: Bounds) -> tuple[Tensor, Tensor]:
         """Return what ``encode`` returns, RRDB's output computed tile by tile."""
         features, _ = self.rrdb.trunk(lr)
         base = lr.new_empty((1, 3, self.scale * whole.bottom, self.scale * whole.right))
@@ -280,8 +280,8 @@ class RectifiedFlow(nn.Module):
         noise: Tensor,
         features: Tensor,
         base: Tensor,
-        tiles: Sequence[Region],
-        whole: Region,
+        tiles: Sequence[Bounds],
+        whole: Bounds,
         progress: Callable[[float], None],
     ) -> Tensor:
         """Return the image (1, 3, H, W) that the velocity, computed tile by tile, makes of noise of that shape."""
@@ -309,10 +309,10 @@ class RectifiedFlow(nn.Module):
 def load_rectified_flow(scale: int, weights: Path | None = None, steps: int | None = None) -> RectifiedFlow:
     """A rectified flow of RRDB's residual; from packaged weights or a weights file.
 
-    ``steps`` is the number of Euler steps of a sample, by default that of the weights. Raises WeightsError if the file is
-    damaged or has another scale, or no weights are packaged for this scale.
+    ``steps`` is the number of Euler steps of a sample, by default that of the weights. Raises WeightsError if the file
+    is damaged or has another scale, or no weights are packaged for this scale.
     """
-    network = load_pretrained(PRETRAINED, scale, weights)
+    network = load_pretrained(PRETRAINED_RECTIFIED_FLOW, scale, weights)
     network.steps = network.steps if steps is None else steps
     return network
 
@@ -321,7 +321,9 @@ def _convert_nothing(tensors: Mapping[str, Tensor], preset: str | None) -> None:
     """No checkpoint of a rectified flow has been released."""
 
 
-PRETRAINED = PretrainedModel("rectified-flow", RectifiedFlow, RectifiedFlowConfig, _convert_nothing, "baselines")
+PRETRAINED_RECTIFIED_FLOW = PretrainedModel(
+    "rectified-flow", RectifiedFlow, RectifiedFlowConfig, _convert_nothing, "baselines"
+)
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:

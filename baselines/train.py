@@ -10,10 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines import pretrained
 from baselines.esrgan import Discriminator, discriminator_loss, generator_loss
-from baselines.presets import ESRGAN, RECTIFIED_FLOW, RRDB, ESRGANPreset, RectifiedFlowPreset, RRDBPreset
-from baselines.rectified_flow import PRETRAINED, RectifiedFlow
+from baselines.presets import (
+    ESRGAN_PRESETS,
+    RECTIFIED_FLOW_PRESETS,
+    RRDB_PRESETS,
+    ESRGANPreset,
+    RectifiedFlowPreset,
+    RRDBPreset,
+)
+from baselines.pretrained import PRETRAINED_ESRGAN, PRETRAINED_RRDB
+from baselines.rectified_flow import PRETRAINED_RECTIFIED_FLOW, RectifiedFlow
 from baselines.rrdb import RRDBConfig, RRDBNet
 from baselines.vgg import PerceptualLoss, load_vgg, untrained_vgg
 from srbench.files.config import ConfigError, load_preset
@@ -30,9 +37,9 @@ def train_rrdb(request: TrainingRequest) -> Path:
     ``start`` is RRDB weights of the same size but any scale, which initialise the layers both networks have; without
     it, the initial weights are random. Raises ConfigError, TrainingError, WeightsError.
     """
-    settings = load_preset(RRDB, request.preset, RRDBPreset, request.changes)
+    settings = load_preset(RRDB_PRESETS, request.preset, RRDBPreset, request.changes)
     training = Training("rrdb", settings.network.scale, settings, request)
-    network, start = training.start(RRDBNet, settings.network, {pretrained.RRDB: ""}, free=("scale", "long_skip"))
+    network, start = training.start(RRDBNet, settings.network, {PRETRAINED_RRDB: ""}, free=("scale", "long_skip"))
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         l1 = F.l1_loss(network(batch.lr), batch.hr)
@@ -48,10 +55,10 @@ def train_esrgan(request: TrainingRequest) -> Path:
     ``start`` is a weights file of RRDB or ESRGAN, of any size; by default the packaged or released RRDB of the preset's
     ``start``. The losses are those of section 3 of the ESRGAN paper. Raises ConfigError, TrainingError, WeightsError.
     """
-    settings = load_preset(ESRGAN, request.preset, ESRGANPreset, request.changes)
+    settings = load_preset(ESRGAN_PRESETS, request.preset, ESRGANPreset, request.changes)
     config = RRDBConfig.from_preset(settings.start)
     training = Training("esrgan", config.scale, settings, request)
-    sources = {pretrained.RRDB: "", pretrained.ESRGAN: ""}
+    sources = {PRETRAINED_RRDB: "", PRETRAINED_ESRGAN: ""}
     network, start = training.start(RRDBNet, config, sources, f"rrdb-{settings.start}", adapts=True)
     torch.manual_seed(settings.training.seed)
     vgg = (untrained_vgg if request.dry_run else load_vgg)(settings.losses.perceptual_network)
@@ -114,10 +121,10 @@ def train_rectified_flow(request: TrainingRequest) -> Path:
     Rectified Flow Transformers for High-Resolution Image Synthesis", ICML 2024, section 3.1). Raises ConfigError,
     TrainingError, WeightsError.
     """
-    settings = load_preset(RECTIFIED_FLOW, request.preset, RectifiedFlowPreset, request.changes)
+    settings = load_preset(RECTIFIED_FLOW_PRESETS, request.preset, RectifiedFlowPreset, request.changes)
     scale = settings.network.rrdb.scale
     training = Training("rectified-flow", scale, settings, request, temperature=1.0, samples=2)
-    sources: dict[PretrainedModel[Any], str] = {pretrained.RRDB: "rrdb", PRETRAINED: ""}
+    sources: dict[PretrainedModel[Any], str] = {PRETRAINED_RRDB: "rrdb", PRETRAINED_RECTIFIED_FLOW: ""}
     network, start = training.start(RectifiedFlow, settings.network, sources, "rrdb")
     if not (start.model or start.is_resumed or request.dry_run):
         raise TrainingError(

@@ -1,10 +1,10 @@
 """Proper scores and calibration of samples whose posterior is known: python benchmarks/proper_scores.py [--sets N].
 
-Simulates data sets of 22 images. HR of an image is its mean plus Gaussian noise that is correlated between pixels, with a
-standard deviation of 10 grey levels, rounded to 8 bits; samples are the same with noise times a temperature. So
+Simulates data sets of 22 images. HR of an image is its mean plus Gaussian noise that is correlated between pixels, with
+a standard deviation of 10 grey levels, rounded to 8 bits; samples are the same with noise times a temperature. So
 samples are calibrated at temperature 1. Prints: at which temperature scores are lowest, and what calibration measures
-there; how scores depend on the number of samples; how often a 95 % interval of spread/skill contains the true ratio; and
-what the scores cost. Takes ten minutes.
+there; how scores depend on the number of samples; how often a 95 % interval of spread/skill contains the true ratio;
+and what the scores cost. Takes ten minutes.
 """
 
 from __future__ import annotations

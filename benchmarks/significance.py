@@ -1,13 +1,15 @@
-"""Error, power and coverage of the verdicts of tables, gates, votes and spread: python benchmarks/significance.py [--draws N].
+"""Error, power and coverage of the verdicts of tables, gates, votes and spread: python benchmarks/significance.py
+[--draws N].
 
 Simulates tables of rows (models) with values on images, by the project's own verdicts, and prints: how often some row
-is not bold, and some pair has a letter, although all are equally good; where half of the rows are worse, how often a row
-that is truly best is called worse, how often it loses its mark by standing below one, and how often a row is bold below
-one that is not; how often a row that is worse is called worse; how often a 95 % interval contains the mean; both for
-frames of clips, counted one by one or averaged by clip; how often a gate fails equally good models, and one that is far
-worse in one of 500 tests; how often one of equally good models is ahead in votes; how often one of ten calibrated rows
-is said to spread less or more than its error; and how often the interval of a metric's agreement with ratings contains
-the true agreement, the metric with the least noise comes first, and one of three equally noisy metrics is ahead. Tests have 999 random sign flips instead of 9999. Takes ten minutes.
+is not bold, and some pair has a letter, although all are equally good; where half of the rows are worse, how often a
+row that is truly best is called worse, how often it loses its mark by standing below one, and how often a row is bold
+below one that is not; how often a row that is worse is called worse; how often a 95 % interval contains the mean; both
+for frames of clips, counted one by one or averaged by clip; how often a gate fails equally good models, and one that is
+far worse in one of 500 tests; how often one of equally good models is ahead in votes; how often one of ten calibrated
+rows is said to spread less or more than its error; and how often the interval of a metric's agreement with ratings
+contains the true agreement, the metric with the least noise comes first, and one of three equally noisy metrics is
+ahead. Tests have 999 random sign flips instead of 9999. Takes ten minutes.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ VALUES: dict[str, tuple[Callable[[Generator, tuple[int, int]], NDArray[np.float6
 FRAMES = 10
 """Number of frames of a clip."""
 FRAME_EFFECT = 0.3
-"""Standard deviation of a value over the frames of a clip; that over clips is 1 for a row, and 3 for all rows together."""
+"""Standard deviation of a value over the frames of a clip;
+that over clips is 1 for a row, and 3 for all rows together."""
 
 
 def clips(random: Generator, count: int, rows: int, draws: int) -> NDArray[np.float64]:
@@ -91,7 +94,9 @@ def best(values: NDArray[np.float64]) -> BestRows:
 
 
 def error(draw: Draw, images: int, rows: int, draws: int) -> float:
-    """Return the share of tables of equally good rows in which some row is not bold; no pair has a letter in any other."""
+    """Return the share of tables of equally good rows in which some row is not bold;
+    no pair has a letter in any other.
+    """
     random = np.random.default_rng(0)
     return float(np.mean([bool(best(draw(random, images, rows)).rows) for _ in range(draws)]))
 
@@ -167,7 +172,9 @@ def gate(images: int, tests: int, draws: int, shift: float = 0.0) -> float:
 
 
 def ahead(models: int, images: int, draws: int) -> float:
-    """Return the share of votes on equally good models in which one is ahead; six votes on an image, and its own looks."""
+    """Return the share of votes on equally good models in which one is ahead;
+    six votes on an image, and its own looks.
+    """
     random, found = np.random.default_rng(0), 0
     for _ in range(draws):
         looks, image = random.normal(0, 2, (models, images)), np.repeat(np.arange(images), 6)
@@ -179,10 +186,11 @@ def ahead(models: int, images: int, draws: int) -> float:
 
 
 def calibrated(random: Generator, images: int, rows: int, n: int, *, is_uneven: bool) -> NDArray[np.float64]:
-    """Draw spread and error (2, rows, images) of n samples of calibrated rows, which share HR, and so most of the error.
+    """Draw spread and error (2, rows, images) of n samples of calibrated rows, which share HR, and so most of the
+    error.
 
-    Posteriors of images differ in width, and have few independent directions. If uneven, samples spread too little on some
-    images and too much on others.
+    Posteriors of images differ in width, and have few independent directions. If uneven, samples spread too little on
+    some images and too much on others.
     """
     freedom, width = 8, random.lognormal(0, 1, images)
     uneven = random.lognormal(-0.18, 0.6, images) if is_uneven else np.ones(images)  # of mean 1

@@ -48,7 +48,7 @@ def training_step(preset: str, batch: int, *, reversible: bool) -> Work:
     lr = F.avg_pool2d(hr, model.scale)
 
     def work() -> None:
-        model.nll(lr, hr).mean().backward()  # type: ignore[no-untyped-call]
+        model.bits_per_dimension(lr, hr).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

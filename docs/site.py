@@ -49,8 +49,8 @@ def report_page(run: Path) -> str:
 def on_page_markdown(markdown: str, **_: Any) -> str:  # noqa: ANN401 - MkDocs' own arguments
     """Links to the report.md and the strips of a committed report lead to its page and strips on the site.
 
-    Of other files outside docs/ the name stays: ``[NOTICE](../NOTICE)`` -> ``NOTICE``, ``[list](../srbench/list.csv)`` ->
-    ``list (srbench/list.csv)``. Python-Markdown would show the backslash of an escaped ``|`` in code.
+    Of other files outside docs/ the name stays: ``[NOTICE](../NOTICE)`` -> ``NOTICE``, ``[list](../srbench/list.csv)``
+    -> ``list (srbench/list.csv)``. Python-Markdown would show the backslash of an escaped ``|`` in code.
     """
 
     def shown(link: re.Match[str]) -> str:

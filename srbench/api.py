@@ -130,9 +130,9 @@ class Results(Runs):
     def pairs(self) -> pd.DataFrame:
         """Every two models that a report compares, in every metric with a direction: a row per metric and pair.
 
-        Columns: ``metric``, the names ``row`` and ``other`` as ``compare`` takes them, the mean ``difference`` (row minus
-        other) with the 95 % interval ``low`` to ``high`` of these two alone, ``p``, adjusted for all pairs of models, and
-        the number ``n`` of images, or of groups, that all models share.
+        Columns: ``metric``, the names ``row`` and ``other`` as ``compare`` takes them, the mean ``difference`` (row
+        minus other) with the 95 % interval ``low`` to ``high`` of these two alone, ``p``, adjusted for all pairs of
+        models, and the number ``n`` of images, or of groups, that all models share.
         """
         import pandas as pd
 
@@ -144,9 +144,9 @@ class Results(Runs):
     def agreement(self) -> pd.DataFrame:
         """How often every metric orders two outputs of an image as people do: by votes, and by each column of ratings.
 
-        Columns: ``people`` (``votes`` or the title of the ratings), ``metric``, the ``share`` of pairs, mean over images,
-        with its 95 % interval ``low`` to ``high``, numbers of ``pairs`` and of ``units`` (images or groups), and the ``correlation`` of ranks:
-        Kendall's of mean values and votes, Spearman's of all rated outputs.
+        Columns: ``people`` (``votes`` or the title of the ratings), ``metric``, the ``share`` of pairs, mean over
+        images, with its 95 % interval ``low`` to ``high``, numbers of ``pairs`` and of ``units`` (images or groups),
+        and the ``correlation`` of ranks: Kendall's of mean values and votes, Spearman's of all rated outputs.
         """
         import pandas as pd
 
@@ -183,8 +183,8 @@ class Results(Runs):
         Returns:
             Columns: the means ``a`` and ``b``, their ``difference`` with its 95 % interval ``low`` to ``high``, ``p``
             of the paired sign-flip test (reports adjust p for all pairs of their models), ``wins``, ``ties`` and
-            ``losses`` of a, and the ``verdict``: a, b, "undecided" or, for a metric that permits none, "". All of them are
-            over groups if the run averages over groups.
+            ``losses`` of a, and the ``verdict``: a, b, "undecided" or, for a metric that permits none, "". All of them
+            are over groups if the run averages over groups.
 
         Raises:
             ReportError: A label is unknown or ambiguous.

@@ -68,8 +68,9 @@ class ImagePair:
     """(3, s*h, s*w) in [0, 1], multiples of 1/255; None in a dataset without HR."""
     uncropped: tuple[int, int] | None = field(default=None, kw_only=True)
     """Height and width of HR before it was cropped to a multiple of the scale; None if it was not cropped."""
-    whole: str | None = field(default=None, kw_only=True)
-    """SHA-256 of the size and 8-bit pixels of the image that HR was cropped from in any way; None if HR is the image."""
+    source_sha256: str | None = field(default=None, kw_only=True)
+    """SHA-256 of the size and 8-bit pixels of the image that HR was cropped from in any way;
+    None if HR is the image."""
     shared: Shared = field(default_factory=Shared, kw_only=True, repr=False)
     """What metrics compute from this pair and its outputs once for all of them."""
 
@@ -165,7 +166,8 @@ class WeightsInfo:
     losses: dict[str, list[float]] = field(default_factory=dict)
     """Loss curves by name, averaged over equal intervals of the training; empty if unknown."""
     temperature: float | None = None
-    """Temperature at which a stochastic model is sampled by default, chosen on validation images; None if not stated."""
+    """Temperature at which a stochastic model is sampled by default, chosen on validation images;
+    None if not stated."""
 
     @property
     def text(self) -> str:
@@ -229,8 +231,8 @@ class MetricInfo:
     map: MapInfo | None = None
     """The error map of a ``MappedMetric``; None for other metrics."""
     per: Literal["sample", "image", "group", "set", "model"] = "sample"
-    """What has a value: each ``sample``; each ``image``, computed from all its samples; each ``group`` of images, such as
-    a clip; the ``set`` of all images, as of FID. The harness fills in ``model`` for metrics of the model."""
+    """What has a value: each ``sample``; each ``image``, computed from all its samples; each ``group`` of images, such
+    as a clip; the ``set`` of all images, as of FID. The harness fills in ``model`` for metrics of the model."""
     any_samples: bool = False
     """True if the expected value of a metric of all samples does not depend on their number, as of a fair score (Ferro,
     2014), so that rows with other numbers share its column. Otherwise the signature states the number."""
@@ -248,7 +250,9 @@ class MetricInfo:
 
     @property
     def permits_test(self) -> bool:
-        """True if it has a value for each image or group, which differ by chance; False for a value of the model or set."""
+        """True if it has a value for each image or group, which differ by chance;
+        False for a value of the model or set.
+        """
         return self.is_of_images or self.per == "group"
 
     @property
@@ -263,8 +267,8 @@ class MetricInfo:
 
 
 Need = Literal["HR", "LR", "scale", "downscaling", "samples", "groups", "model"]
-"""``downscaling`` is LR smaller than HR: a scale of 2 or more. The harness fills in ``groups`` for a metric of groups, and
-``model`` for a metric of the model."""
+"""``downscaling`` is LR smaller than HR: a scale of 2 or more. The harness fills in ``groups`` for a metric of groups,
+and ``model`` for a metric of the model."""
 
 
 class ImageMetric(ABC):
@@ -275,12 +279,12 @@ class ImageMetric(ABC):
 
     info: MetricInfo
     sees: Literal["uint8", "float", "returned"] = "float"
-    """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1], or the outputs as returned by the
-    model."""
+    """Input of the metric: 8-bit outputs as uint8, 8-bit outputs as float32 in [0, 1],
+    or the outputs as returned by the model."""
     needs: tuple[Need, ...] = ("HR",)
-    """Images that the metric uses, ``scale`` if it derives the scale from LR, ``downscaling`` if it downscales the output to
-    LR, and ``samples`` if it says nothing about a single sample. Metrics that need HR are left out of runs without HR,
-    those that need downscaling at scale 1, those that need samples of runs with one."""
+    """Images that the metric uses, ``scale`` if it derives the scale from LR, ``downscaling`` if it downscales the
+    output to LR, and ``samples`` if it says nothing about a single sample. Metrics that need HR are left out of runs
+    without HR, those that need downscaling at scale 1, those that need samples of runs with one."""
     gpu: bool = False
     """True if the metric runs on its inputs' device; it then receives tensors on the command's GPU."""
 
@@ -320,7 +324,7 @@ class ModelMetric(ABC):
     """True for values that another machine, or the same machine at another time, does not reproduce."""
 
     @abstractmethod
-    def of(self, call: ModelCall) -> float | None:
+    def measure(self, call: ModelCall) -> float | None:
         """Return the value for a model at a temperature on a device; None if it does not apply to the model."""
 
 
@@ -334,7 +338,7 @@ class ModelPairMetric(ABC):
     needs: tuple[Need, ...] = ("HR", "LR")
 
     @abstractmethod
-    def of(self, call: ModelCall, pair: ImagePair) -> float | None:
+    def measure(self, call: ModelCall, pair: ImagePair) -> float | None:
         """Return the value for a model at a temperature on a device; None if it does not apply to the model."""
 
 
@@ -348,7 +352,7 @@ class RowMetric(ABC):
     needs: tuple[Need, ...] = ()
 
     @abstractmethod
-    def of(self, row: str, image: str, samples: int) -> float | None:
+    def measure(self, row: str, image: str, samples: int) -> float | None:
         """Return the value of an image in a row such as ``srflow-t0.8``, which has that many samples; None without one.
 
         Raises SRBenchError if the row has values, and the image lacks one.
@@ -426,7 +430,8 @@ class ImageSet(Sequence[SampledImage]):
 class SetMetric(ABC):
     """A column that measures many images together; a subclass defines ``info`` and ``__call__``.
 
-    ``info.per`` is ``set`` for a value of all images, such as FID, or ``group`` for a value of each group, such as a clip.
+    ``info.per`` is ``set`` for a value of all images, such as FID, or ``group`` for a value of each group, such as a
+    clip.
     """
 
     info: MetricInfo

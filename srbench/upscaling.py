@@ -109,8 +109,9 @@ def upscale(spec: UpscaleSpec, progress: Progress = silent) -> Iterator[Upscaled
     """Upscale images one by one, yielding the result of each; failures are reported and do not stop the rest.
 
     ``a.jpg`` becomes ``a.png``; if there is also an ``a.png``, they become ``a_jpg.png`` and ``a_png.png``. Several
-    models or temperatures have a folder each, named as in a run folder. ``progress`` is called for every image and every tile, with the finished fraction of all pixels.
-    Raises SRBenchError if a model is unknown or has another scale.
+    models or temperatures have a folder each, named as in a run folder. ``progress`` is called for every image and
+    every tile, with the finished fraction of all pixels. Raises SRBenchError if a model is unknown or has another
+    scale.
     """
     device, tasks, faults = _planned(spec)
     total = len(tasks)
@@ -217,7 +218,9 @@ def _is_one_by_one(model: Model, device: str, tile: int | None) -> bool:
 
 
 def _planned(spec: UpscaleSpec) -> tuple[str, list[_Task], list[str]]:
-    """Device, tasks and a line for each fault: every image with every model, at every temperature if the model samples."""
+    """Device, tasks and a line for each fault: every image with every model,
+    at every temperature if the model samples.
+    """
     if reason := no_place(spec.out):
         raise UpscaleError(f"{spec.out}: {reason}; choose another --out")
     sources, faults = _sources(spec)

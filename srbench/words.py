@@ -89,5 +89,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key by which numbers in names count: ``frame10`` comes after ``frame9``, however many zeros it has."""
+    """Return a sort key by which numbers in names count:
+    ``frame10`` comes after ``frame9``, however many zeros it has.
+    """
     return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]

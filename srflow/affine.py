@@ -122,7 +122,8 @@ class AffineNetwork(CachedConstants):
     def affine(self, lr_term: Tensor, kept: Tensor | None = None) -> Affine:
         """The affine map, from ``lr_term`` (1 or b, width, h, w) and ``kept`` (b, kept, h, w).
 
-        Without ``kept``, ``lr_term`` is overwritten. Activations are computed in place because allocating memory is slow.
+        Without ``kept``, ``lr_term`` is overwritten. Activations are computed in place because allocating memory is
+        slow.
         """
         first, mix, mix_bias, last, last_bias = self.constant("network", self._network_weights)
         hidden = lr_term if kept is None or first is None else convolve(kept, first).add_(lr_term)

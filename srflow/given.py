@@ -127,7 +127,8 @@ class Given:
     def encode(self, hr: Tensor) -> tuple[list[Tensor], Tensor]:
         """Encode HR (n, 3, H, W) into latents and log|det d latents / d hr|, (n,).
 
-        With a ``range_margin`` m, HR is first clamped into (-m, 1 + m), where ``decode`` inverts it. Raises ImageSizeError if the shape of HR does not match LR.
+        With a ``range_margin`` m, HR is first clamped into (-m, 1 + m), where ``decode`` inverts it. Raises
+        ImageSizeError if the shape of HR does not match LR.
         """
         return self._finite(lambda given: given._encode(hr), hr=hr)
 
@@ -153,7 +154,7 @@ class Given:
         """
         return log_density(*self.encode(hr))
 
-    def nll(self, hr: Tensor) -> Tensor:
+    def bits_per_dimension(self, hr: Tensor) -> Tensor:
         """Negative log-likelihood in bits per dimension of HR, padded if a side of LR is odd, (n,).
 
         Contains no quantisation term.

@@ -24,8 +24,8 @@ from srflow.compute.constants import CachedConstants
 from srflow.features import Features, FeatureSize
 
 Condition = Sequence[Any]
-"""Tensors that a layer computes from the LR image, with batch size 1 (applied to any x) or that of x. For a chain, the
-conditions of its layers."""
+"""Tensors that a layer computes from the LR image, with batch size 1 (applied to any x) or that of x.
+For a chain, the conditions of its layers."""
 
 
 class FlowLayer(CachedConstants):
@@ -143,8 +143,8 @@ class ChannelMixing(FlowLayer):
 
     Both are computed as a single matrix product in either direction. The inverse and log-determinant of the matrix use
     float64, because the couplings amplify rounding errors. Without a coupling, this is the paper's transition step
-    (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError; in training it gives NaN, because
-    raising an error would make every layer wait for the GPU.
+    (SRFlow, section 3.4). Inverting a singular matrix raises torch.linalg.LinAlgError; in training it gives NaN,
+    because raising an error would make every layer wait for the GPU.
     """
 
     def __init__(self, channels: int) -> None:

@@ -30,7 +30,8 @@ class SRFlow(nn.Module):
     """The conditional normalizing flow. Images are RGB in [0, 1]; latents are standard normal.
 
     ``model(lr)`` draws one HR image for every LR image of a batch, as other networks are called. ``given(lr)`` is the
-    distribution of HR images; ``sample`` and the edits are shortcuts for a single LR image, ``nll`` is the loss.
+    distribution of HR images; ``sample`` and the edits are shortcuts for a single LR image, ``bits_per_dimension`` is
+    the loss.
 
     Examples:
         >>> model = SRFlow.from_pretrained(scale=8)
@@ -157,8 +158,8 @@ class SRFlow(nn.Module):
         """
         return self.given(lr).log_prob(hr)
 
-    def nll(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """Training loss: ``Given.nll`` with gradients, (b,).
+    def bits_per_dimension(self, lr: Tensor, hr: Tensor) -> Tensor:
+        """Training loss: ``Given.bits_per_dimension`` with gradients, (b,).
 
         Args:
             lr: (b, 3, h, w) in [0, 1].
@@ -166,7 +167,7 @@ class SRFlow(nn.Module):
 
         ``reversible`` makes its memory independent of the number of flow steps, at the cost of time.
         """
-        return self.given(lr, gradients=True).nll(hr)
+        return self.given(lr, gradients=True).bits_per_dimension(hr)
 
     @torch.no_grad()
     def initialize(self, lr: Tensor, hr: Tensor) -> None:
@@ -199,5 +200,7 @@ class SRFlow(nn.Module):
 
 
 def pretrained(name: str) -> PretrainedModel[SRFlow]:
-    """SRFlow as a model whose weights can be loaded, by the name in the weights: ``srflow`` or ``srflow-perceptual``."""
+    """SRFlow as a model whose weights can be loaded, by the name in the weights:
+    ``srflow`` or ``srflow-perceptual``.
+    """
     return PretrainedModel(name, SRFlow, SRFlowConfig, convert_srflow, "srflow")

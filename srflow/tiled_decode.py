@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srbench.images.tiling import Region, crop
+from srbench.images.tiling import Bounds, crop
 from srflow.compute.convolution import channels_last
 from srflow.encoder import Encoder
 from srflow.features import Features
@@ -45,7 +45,7 @@ class TiledDecoder:
         progress: Callable[[float], None] = lambda multiplications: None,
     ) -> None:
         self._flow, self._encoder, self._progress = flow, encoder, progress
-        self._whole = Region(0, lr.shape[-2], 0, lr.shape[-1])
+        self._whole = Bounds(0, lr.shape[-2], 0, lr.shape[-1])
         self._side = max(2, tile // 2 * 2)  # even, because levels halve it
         self._trunk, outputs = encoder.trunk(lr, encoder.stacked, self._in_tiles)
         self._outputs = [outputs[block] for block in encoder.stacked]
@@ -62,7 +62,7 @@ class TiledDecoder:
             crop(out, tile, self._whole).copy_(pixels)
         return out
 
-    def _fraction(self, tile: Region) -> float:
+    def _fraction(self, tile: Bounds) -> float:
         """The tile's fraction of the pixels of LR."""
         return tile.area / self._whole.area
 
@@ -76,7 +76,7 @@ class TiledDecoder:
             self._progress(_parameters(block) * self._fraction(tile))
         return out
 
-    def _tile(self, latents: Sequence[Tensor], tile: Region) -> Tensor:
+    def _tile(self, latents: Sequence[Tensor], tile: Bounds) -> Tensor:
         regions = _level_regions(self._flow, tile, self._whole)
         levels = zip(self._flow.levels, regions, strict=True)
         latent_regions = [region for level, region in levels if level.latent_channels]
@@ -95,7 +95,7 @@ class TiledDecoder:
 
         return self._flow.decode(latent_crops, range(len(regions)), inverse)
 
-    def _own(self, region: Region, doublings: int) -> Tensor:
+    def _own(self, region: Bounds, doublings: int) -> Tensor:
         """A region of the features of the level that is 2**doublings times as large as LR."""
         if doublings < 0:
             return F.avg_pool2d(channels_last(crop(self._trunk, region, self._whole)), 2)
@@ -119,7 +119,7 @@ def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _level_regions(flow: ConditionalFlow, tile: Region, whole: Region) -> list[Region]:
+def _level_regions(flow: ConditionalFlow, tile: Bounds, whole: Bounds) -> list[Bounds]:
     """The region of each level, finest first, that a tile of the image depends on."""
     return list(accumulate(halos(flow), lambda region, halo: region.grown(halo, whole), initial=tile))[1:]
 

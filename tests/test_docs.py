@@ -74,14 +74,18 @@ SHORTENED = {
 """Options appended to a documented command, by its longest beginning here."""
 LEFT_OUT = {
     r"pip |pytest -n": "installs, or runs the tests themselves",
-    r"(python -m zipfile|srbench run --models span=)": "needs SPAN's files; tests/srbench/models/test_ncnn.py writes others",
+    r"(python -m zipfile|srbench run --models span=)": (
+        "needs SPAN's files; tests/srbench/models/test_ncnn.py writes others"
+    ),
     r"srbench train (esrgan|srflow-perceptual)": "its perceptual loss downloads VGG16",
     r"srbench run --models srflow-perceptual:runs": "is trained by the command before",
     r"srbench (train|run) .*data/celeba": "needs CelebA, and days",
     r"python tools/celeba.py": "needs archives of gigabytes; tests/tools/test_celeba.py has small ones",
     r"mkdir|unzip|tar ": "needs archives of gigabytes",
     r"srbench weights add srflow": "needs SRFlow's checkpoint; tests/srbench/weights/test_official.py adds small ones",
-    r"srbench weights fetch --(suite|metrics)": "downloads gigabytes; tests/srbench/cli/test_weights_cli.py has stand-ins",
+    r"srbench weights fetch --(suite|metrics)": (
+        "downloads gigabytes; tests/srbench/cli/test_weights_cli.py has stand-ins"
+    ),
     r"srbench run --models .*net_g_": "needs a training; tests/srbench/benchmark/test_checkpoints.py has a small one",
     r"srbench (convert|run --models srflow:)": "tests/srflow/checkpoints/test_convert.py has small ones",
 }

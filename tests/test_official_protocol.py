@@ -2,7 +2,8 @@
 
 That protocol (SRFlow's test.py and Measure.py): images are cut to uint8 by truncation; PSNR and SSIM are
 scikit-image's, of RGB, without a crop; LPIPS is the lpips package's AlexNet of version 0.1 on -1..1; LR-PSNR is the
-PSNR of the result downscaled by the Python port of MATLAB's imresize, which rounds to uint8 after each of its passes, halves to even. LR images are made by MATLAB, which rounds halves up.
+PSNR of the result downscaled by the Python port of MATLAB's imresize, which rounds to uint8 after each of its passes,
+halves to even. LR images are made by MATLAB, which rounds halves up.
 """
 
 from __future__ import annotations

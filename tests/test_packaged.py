@@ -138,8 +138,8 @@ def different_bits(one, other):
 
 
 SAME = 11
-"""Images that differ in so few of 64 bits are taken to be versions of one. Of 380,000 pairs of a training photograph and
-an image of Set5, Set14, BSD100 or Urban100, three differ in 12 bits, and show nothing in common."""
+"""Images that differ in so few of 64 bits are taken to be versions of one. Of 380,000 pairs of a training photograph
+and an image of Set5, Set14, BSD100 or Urban100, three differ in 12 bits, and show nothing in common."""
 
 
 def test_no_benchmark_photograph_was_trained_on():

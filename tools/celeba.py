@@ -40,7 +40,9 @@ _JPEG_QUALITY = 95
 
 
 def make_celeba(source: Path, out: Path) -> None:
-    """Make PNG images of 160x160 in out/train, out/val and out/test. Exits with a message for missing or damaged files."""
+    """Make PNG images of 160x160 in out/train, out/val and out/test.
+    Exits with a message for missing or damaged files.
+    """
     folder = source / "img_celeba"
     if not folder.is_dir():
         raise SystemExit(

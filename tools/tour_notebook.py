@@ -1,7 +1,7 @@
 """Execute examples/tour.py and write it as a notebook that code hosts render: python tools/tour_notebook.py
 
-Every `# %%` of the script starts a cell, with its comment as text above. Outputs are what the cell prints and the HTML of
-its last expression; the temporary folder of the run is written as /tmp/run.
+Every `# %%` of the script starts a cell, with its comment as text above. Outputs are what the cell prints and the HTML
+of its last expression; the temporary folder of the run is written as /tmp/run.
 """
 
 from __future__ import annotations

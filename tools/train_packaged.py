@@ -88,7 +88,9 @@ def stages(scale: int) -> dict[str, Stage]:
 
 
 def needed(name: str, scale: int, out: Path) -> dict[tuple[str, int], None]:
-    """Return the stages that end with ``name`` in the order of training, each with its scale, after those with a file."""
+    """Return the stages that end with ``name`` in the order of training, each with its scale,
+    after those with a file.
+    """
     if _file(name, scale, out).exists():
         return {}
     stage = stages(scale)[name]

@@ -1,4 +1,6 @@
-"""Schemas of the presets of RRDB, ESRGAN and the rectified flow, which are the TOML files in the folders beside this module."""
+"""Schemas of the presets of RRDB, ESRGAN and the rectified flow,
+which are the TOML files in the folders beside this module.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from baselines.rrdb import RRDBConfig
 from srbench.files.config import require_range
 from srbench.training.config import TrainingConfig
 
-RRDB = files("baselines") / "presets" / "rrdb"
-ESRGAN = files("baselines") / "presets" / "esrgan"
-RECTIFIED_FLOW = files("baselines") / "presets" / "rectified_flow"
+RRDB_PRESETS = files("baselines") / "presets" / "rrdb"
+ESRGAN_PRESETS = files("baselines") / "presets" / "esrgan"
+RECTIFIED_FLOW_PRESETS = files("baselines") / "presets" / "rectified_flow"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ def requested_runs(path: Path | None, typed: Mapping[str, Any]) -> list[RunSpec]
 
 
 def _run(options: dict[str, Any], where: str) -> RunSpec:
-    """Return one run; the number of samples defaults to that of outputs made elsewhere, else to what its suite states."""
+    """Return one run; the number of samples defaults to that of outputs made elsewhere,
+    else to what its suite states.
+    """
     if "samples" not in options:
         samples = (
             _samples_made(options["models"], options.get("out")) or read_suite(options.get("suite", SUITE)).samples

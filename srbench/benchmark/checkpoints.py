@@ -1,7 +1,7 @@
 """All checkpoints of a training by one name, whose path of the weights is a pattern: ``mine=net.py:Net:net_g_*.pth``.
 
-Each file that matches is a model of its own, ``mine-50`` at step 50, the last number in the file's name. All models of a
-command stay in memory.
+Each file that matches is a model of its own, ``mine-50`` at step 50, the last number in the file's name. All models of
+a command stay in memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?e\+?[0-9]{1,2}(?![0-9])|[0-9]+", re.IG
 
 
 def models_named(text: str) -> list[ModelSpec]:
-    """Return the models that a name stands for: the checkpoints that match its pattern, by rising step, or the name itself.
+    """Return the models that a name stands for: the checkpoints that match its pattern, by rising step, or the name
+    itself.
 
     Raises PluginError for an invalid name, RequestError if no file matches, a file's name has no number, or two files
     have the same step.

@@ -28,8 +28,8 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
     """Open the dataset of a run, or use ``given``, and apply the crop and degradation of the run.
 
     Downloads a benchmark set that is not on this machine. Raises SRBenchError for an unknown dataset, for image names
-    that cannot be file names, for a crop or degradation of a dataset without HR, for a degradation of a dataset with its
-    own LR, and at scale 1 without any degradation; RequestError for means over groups if an image is in none.
+    that cannot be file names, for a crop or degradation of a dataset without HR, for a degradation of a dataset with
+    its own LR, and at scale 1 without any degradation; RequestError for means over groups if an image is in none.
     """
     degradation = None
     if spec.degrade is not None and (spec.degrade != BICUBIC or spec.scale == 1):
@@ -48,8 +48,8 @@ def open_dataset(spec: RunSpec, given: Dataset | None = None) -> Dataset:
         )
     if spec.scale == 1 and spec.degrade is None and lr_origin(dataset) == MATLAB_BICUBIC:
         raise BenchmarkError(
-            f"at scale 1, bicubic downscaling leaves {dataset.name} as it is; degrade it with --degrade FILE.toml, or give "
-            "pairs with --hr and --lr"
+            f"at scale 1, bicubic downscaling leaves {dataset.name} as it is; degrade it with --degrade FILE.toml, or "
+            "give pairs with --hr and --lr"
         )
     _check_names(dataset)
     if spec.average == GROUPS:

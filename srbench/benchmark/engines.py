@@ -272,9 +272,9 @@ def _dask(
 ) -> Done:
     """Do shares on the cluster of a scheduler, or with ``workers`` on this machine if ``address`` is empty.
 
-    Dask reruns the tasks of a lost worker and counts the loss against each of them, although one is at fault. A task with
-    too many losses raises KilledWorker; it is done again at the end, part by part, while nothing else runs, by a new
-    cluster if that is on this machine: Dask may not restart a worker that dies again and again.
+    Dask reruns the tasks of a lost worker and counts the loss against each of them, although one is at fault. A task
+    with too many losses raises KilledWorker; it is done again at the end, part by part, while nothing else runs, by a
+    new cluster if that is on this machine: Dask may not restart a worker that dies again and again.
     """
     again = []
     with _client(address, workers) as client:

@@ -57,7 +57,9 @@ def estimate(spec: RunSpec) -> Iterator[str]:
 
 
 def _most_bytes(plan: Plan) -> float | None:
-    """Return the largest size of the images to save, from the sizes that their headers state; None if a size is unknown."""
+    """Return the largest size of the images to save, from the sizes that their headers state;
+    None if a size is unknown.
+    """
     protocol, total = plan.folder.manifest.protocol, 0.0
     for task in plan.tasks:
         pixels = plan.pixels(task.image)

@@ -150,16 +150,16 @@ def estimate_matrix(specs: Sequence[RunSpec]) -> Iterator[str]:
 def merge_folders(paths: Sequence[Path], out: Path) -> list[Path]:
     """Merge folders of runs, such as shards of a matrix, run by run; return the new run folders.
 
-    Raises RunFolderError if ``out`` is neither empty nor the merge of these folders, if the folders have different runs,
-    and as ``srbench.run_folder.merge.merge`` does.
+    Raises RunFolderError if ``out`` is neither empty nor the merge of these folders, if the folders have different
+    runs, and as ``srbench.run_folder.merge.merge`` does.
     """
     below = [{run.relative_to(path): run for run in runs_below(path)} for path in paths]
     names = [*below[0]]
     for path, runs in zip(paths, below, strict=True):
         if differing := sorted(runs.keys() ^ below[0].keys()):
             raise RunFolderError(
-                f"{path}: its runs differ from those of {paths[0]}, such as {differing[0]}; merge folders with the same "
-                "runs"
+                f"{path}: its runs differ from those of {paths[0]}, such as {differing[0]}; merge folders with the "
+                "same runs"
             )
     if occupied(out):
         if not all(is_run(out / name) for name in names):
@@ -199,6 +199,8 @@ def _placed(specs: Sequence[RunSpec]) -> tuple[Path, Mapping[Path, RunSpec]]:
 
 
 def _is_content(entry: Path) -> bool:
-    """Return whether an entry is content: no hidden file, nor a run that another command begins, which has only a lock."""
+    """Return whether an entry is content: no hidden file, nor a run that another command begins,
+    which has only a lock.
+    """
     is_beginning = entry.is_dir() and all(inside.name.startswith(".") for inside in entry.iterdir())
     return not (is_beginning or entry.name.startswith("."))

@@ -29,7 +29,7 @@ from srbench.images.pairing import (
 from srbench.interfaces import ImageMetric, ImagePair, ImageSet, MetricInfo, Need, SampledImage, SetMetric, SRBenchError
 from srbench.machine.processes import PIXELS, may_have_gpu, measuring_workers
 from srbench.machine.workers import WorkerDied, map_items
-from srbench.metrics.loading import LoadedMetric, counted, described, is_of_many
+from srbench.metrics.loading import LoadedMetric, described, is_of_many, with_sample_count
 from srbench.metrics.suite import Suite, full_names, left_out, open_metrics, read_suite
 from srbench.models.names import split_label
 from srbench.models.precomputed import ResultFolder
@@ -219,7 +219,7 @@ def _joined(
     metrics: dict[Setting, tuple[MetricInfo, ...]] = {}
     for setting, (pairs, _, own) in measured.items():
         infos = dict.fromkeys(metric for made in own for metric in made.metrics)
-        metrics[setting] = tuple(counted(metric, number) for metric in infos)
+        metrics[setting] = tuple(with_sample_count(metric, number) for metric in infos)
         missing = dict.fromkeys(map(printable, pairs.images), math.nan)
         for metric in infos:
             values[setting, metric.name] = {**missing} if metric.is_of_images else {}
@@ -340,7 +340,8 @@ class Pairs:
     def outputs(self, pair: ImagePair) -> Tensor:
         """Read the outputs for a pair: (n, 3, H, W) in [0, 1].
 
-        Raises SRBenchError for a damaged file, and unless outputs are as large as HR and the scale times as large as LR.
+        Raises SRBenchError for a damaged file, and unless outputs are as large as HR and the scale times as large as
+        LR.
         """
         outputs = self.results.read(pair.name)
         if pair.has_hr and outputs.shape[-2:] != pair.hr.shape[-2:]:

@@ -1,4 +1,6 @@
-"""An opened request: dataset, suite, models and metrics. What its run folder knows is not loaded, and needs no torch."""
+"""An opened request: dataset, suite, models and metrics.
+What its run folder knows is not loaded, and needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -227,7 +229,9 @@ def _load_model(
 
 
 def _require_memory(loaded: LoadedModel, named: Sequence[ModelSpec], device: str) -> None:
-    """Raise RequestError if the remaining checkpoints of a training do not fit into memory, each as large as ``loaded``."""
+    """Raise RequestError if the remaining checkpoints of a training do not fit into memory,
+    each as large as ``loaded``.
+    """
     from srbench.models.inference import choose_device
 
     of_training = [each for each in named if each.checkpoint and each.checkpoint.training == loaded.joint_label]

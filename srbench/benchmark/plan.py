@@ -33,8 +33,8 @@ from srbench.run_folder.requested import with_request
 PROBED = 5
 """Number of images whose mean size is taken as the mean size of all."""
 SAMPLED = 16
-"""Number of outputs to measure that an output to sample counts as, because a network may take that much longer. A process
-too many only costs its start, a process too few may cost much more."""
+"""Number of outputs to measure that an output to sample counts as, because a network may take that much longer. A
+process too many only costs its start, a process too few may cost much more."""
 _T = TypeVar("_T")
 
 
@@ -185,7 +185,9 @@ class Plan:
         return [model for model in models if model.checkpoint and model.label in set(self.sampled) - set(but)]
 
     def pixels(self, image: str) -> int | None:
-        """Return the number of pixels of an output for an image, at most, from the header of a file; None if unknown."""
+        """Return the number of pixels of an output for an image, at most, from the header of a file;
+        None if unknown.
+        """
         protocol, dataset = self.folder.manifest.protocol, None if self.request is None else self.request.dataset
         pixels = None if dataset is None else header_pixels(dataset, image)
         if dataset is None or pixels is None:

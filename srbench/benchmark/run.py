@@ -1,7 +1,7 @@
 """``srbench run`` and ``srbench score``: do the work that a run folder lacks. Torch is not imported without work.
 
-A command has three steps: it plans its tasks (``plan``), an engine does them part by part (``engines``, ``worker``), and
-the journal records parts as soon as the engine returns them.
+A command has three steps: it plans its tasks (``plan``), an engine does them part by part (``engines``, ``worker``),
+and the journal records parts as soon as the engine returns them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Outcome:
 
     folder: Path
     items: int
-    """Number of items (setting and image) requested; a command that only measures requests all outputs in the folder."""
+    """Number of items (setting and image) requested; a command that only measures requests all outputs
+    in the folder."""
     sampled: int
     """Number of items sampled by this command."""
     scored: int

@@ -58,13 +58,13 @@ def _require_8_bits(pair: ImagePair, dataset: str) -> None:
             rounded = levels.round().clamp(0, 255)
             if not (levels - rounded).abs().max() < EIGHT_BIT:
                 raise BenchmarkError(
-                    f"{pair.name}: {kind} of dataset {dataset} has values between 8-bit levels or outside [0, 1]; round "
-                    "them: (image * 255).round().clamp(0, 255) / 255"
+                    f"{pair.name}: {kind} of dataset {dataset} has values between 8-bit levels or outside [0, 1]; "
+                    "round them: (image * 255).round().clamp(0, 255) / 255"
                 )
     if pair.hr is not None and any(high % low for high, low in zip(pair.hr.shape[1:], pair.lr.shape[1:], strict=True)):
         raise BenchmarkError(
-            f"{pair.name}: dataset {dataset} returned HR of {size_of(pair.hr.shape)} and LR of {size_of(pair.lr.shape)}; "
-            "crop HR to a multiple of LR"
+            f"{pair.name}: dataset {dataset} returned HR of {size_of(pair.hr.shape)} and LR of "
+            f"{size_of(pair.lr.shape)}; crop HR to a multiple of LR"
         )
 
 

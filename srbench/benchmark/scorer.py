@@ -80,7 +80,7 @@ class Scorer:
                     value = measure_model(metric.metric, model(), setting.temperature, self.device, pair)
                 elif isinstance(metric.metric, RowMetric):
                     what = f"{pair.name}: {metric.info.name}"
-                    given = call(what, metric.metric.of, setting.folder, pair.name, len(images))
+                    given = call(what, metric.metric.measure, setting.folder, pair.name, len(images))
                     value = _number(given, what)
                 elif isinstance(metric.metric, ImageMetric):
                     seen = exact if metric.metric.sees == "returned" else images
@@ -153,9 +153,9 @@ def measure_model(
     with products(torch.device(device), tf32=False):  # as in ``upscale``
         if isinstance(metric, ModelPairMetric):
             assert pair is not None
-            value = call(f"{pair.name}: {metric.info.name}", metric.of, model_call, pair.copied())
+            value = call(f"{pair.name}: {metric.info.name}", metric.measure, model_call, pair.copied())
         else:
-            value = call(metric.info.name, metric.of, model_call)
+            value = call(metric.info.name, metric.measure, model_call)
     return _number(value, metric.info.name)
 
 

@@ -231,7 +231,9 @@ class Worker:
         return [self._score_of(item.record, (metric, None, error, 0.0)) for metric in metrics if item.record]
 
     def _pair(self, task: Task) -> ImagePair | None:
-        """Return the pair of a task as the run folder has it; read once for successive parts. None if it has to be read."""
+        """Return the pair of a task as the run folder has it; read once for successive parts.
+        None if it has to be read.
+        """
         if task.pair is None:
             return None
         if task.pair not in self._last:
@@ -266,12 +268,12 @@ class Worker:
         hr = self._keep(quantize_floor(pair.hr), hr_file, files) if pair.has_hr else None
         if task.pair is not None and _pixels(lr, hr) != _pixels(task.pair.lr, task.pair.hr):
             raise BenchmarkError(
-                f"{task.image}: LR or HR is no longer in the run folder, and has changed in the data; repeat the command "
-                "without --limit or --shard, which samples the image again"
+                f"{task.image}: LR or HR is no longer in the run folder, and has changed in the data; repeat the "
+                "command without --limit or --shard, which samples the image again"
             )
         environment = self.environment
         record = PairRecord(
-            task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped, pair.whole
+            task.pair_key, self.invocation, "", task.image, lr, hr, environment.key, pair.uncropped, pair.source_sha256
         )
         left = replace(task, pair=record) if task.items else None
         if left is not None:

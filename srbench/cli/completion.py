@@ -1,4 +1,6 @@
-"""Values that a shell completes: names of this installation, keys of presets, and rows of a run. Nothing loads torch."""
+"""Values that a shell completes: names of this installation, keys of presets, and rows of a run.
+Nothing loads torch.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def _keys(context: click.Context) -> Iterable[str]:
 
 
 def _changes(table: Mapping[str, Any], outer: str = "") -> Iterator[str]:
-    """Yield ``training.steps=6000`` for all values of a preset; of a list, which needs quotes in a shell, only the key."""
+    """Yield ``training.steps=6000`` for all values of a preset;
+    of a list, which needs quotes in a shell, only the key.
+    """
     for key, value in table.items():
         if isinstance(value, dict):
             yield from _changes(value, f"{outer}{key}.")

@@ -47,8 +47,8 @@ def degrade(hr: Path, degrade: str, scale: int, out: Path) -> None:
     """Write LR images made from a folder of HR images.
 
     They are those of srbench run --degrade: PNG files with the names of the HR images. The random numbers of an image
-    depend on the degradation, the scale and the pixels of HR alone; NAME+seed=1 takes others. A file with other contents
-    is not overwritten.
+    depend on the degradation, the scale and the pixels of HR alone; NAME+seed=1 takes others. A file with other
+    contents is not overwritten.
     """
     from srbench.data.datasets import Folder, lr_origin
     from srbench.data.degradations.read import degraded, read_degradation

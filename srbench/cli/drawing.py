@@ -84,7 +84,10 @@ def _label(text: str) -> tuple[str, str]:
     multiple=True,
     type=_crop,
     metavar="[IMAGE=]X,Y,S",
-    help="Square window to magnify: its corner and side in HR pixels; repeat it for several. [default: where the models differ most]",
+    help=(
+        "Square window to magnify: its corner and side in HR pixels; repeat it for several. [default: where the "
+        "models differ most]"
+    ),
 )
 @options.models(
     shell_complete=completion.ROWS,
@@ -108,7 +111,10 @@ def _label(text: str) -> tuple[str, str]:
 @click.option(
     "--maps",
     is_flag=True,
-    help="Add maps in grey levels: the error of each output (mean of the channels) and the standard deviation of samples.",
+    help=(
+        "Add maps in grey levels: the error of each output (mean of the channels) and the standard deviation of "
+        "samples."
+    ),
 )
 @options.suite(help=f"With --hr, protocol of the values (srbench list suites). [default: {SUITE}]")
 @options.metrics(

@@ -30,8 +30,8 @@ _STATED = f"[default: the one stated in the model's weights, else {TEMPERATURE:g
 @click.argument("paths", metavar="IMAGE|DIR...", nargs=-1, required=True, type=options.PATH)
 @options.models(
     required=True,
-    help="Models, as in srbench run. Several models or temperatures have a subfolder of --out each, as in a run folder: "
-    "LABEL, or LABEL-tT at temperature T.",
+    help="Models, as in srbench run. Several models or temperatures have a subfolder of --out each, as in a run "
+    "folder: LABEL, or LABEL-tT at temperature T.",
 )
 @options.factor(required=True, help="Upscaling factor.")
 @options.temperatures(

@@ -58,7 +58,8 @@ def _rows(group: str) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, ...]]:
-    """Yield path, models, dataset, scale, images done and requested, samples if there are several, and start of every run below a folder.
+    """Yield path, models, dataset, scale, images done and requested, samples if there are several, and start of every
+    run below a folder.
 
     Names damaged runs on stderr. Raises SRBenchError if the folder has no run.
     """
@@ -87,8 +88,8 @@ def _run_cells(run: Overview) -> tuple[str, ...]:
 def show_command(name: str) -> None:
     """Describe a model, metric, dataset or suite, or a run.
 
-    NAME is anything that srbench list shows, or a model or metric such as file.py:Name. Of a RUN, or of each run below a DIR, the head of report.md is printed, as
-    Markdown for a README: conclusions, tables and notes.
+    NAME is anything that srbench list shows, or a model or metric such as file.py:Name. Of a RUN, or of each run below
+    a DIR, the head of report.md is printed, as Markdown for a README: conclusions, tables and notes.
     """
     from srbench.cli.catalogue import CATALOGUE, kind_of_plugin
 

@@ -103,16 +103,19 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @click.argument("bench", nargs=-1, type=options.PATH, metavar="[BENCH.TOML]")
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of precomputed "
-    "outputs, FILE.pth, FILE.pt, FILE.onnx, FILE.param, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. A "
-    "quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +4steps for "
-    "another number of steps per sample, +bf16 to compute in half precision, +consistent to project outputs onto the LR "
-    "image. [required, here or in BENCH.TOML]"
+    "outputs, FILE.pth, FILE.pt, FILE.onnx, FILE.param, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. "
+    "A quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +4steps for "
+    "another number of steps per sample, +bf16 to compute in half precision, +consistent to project outputs onto the "
+    "LR image. [required, here or in BENCH.TOML]"
 )
 @click.option(
     "--scale",
     type=options.SCALES,
     metavar="S,...",
-    help="Upscaling factors; 1 for restoration, such as denoising. [default: from the sizes of --hr and --lr, else from the models' weights]",
+    help=(
+        "Upscaling factors; 1 for restoration, such as denoising. [default: from the sizes of --hr and --lr, else "
+        "from the models' weights]"
+    ),
 )
 @click.option(
     "--data",
@@ -144,7 +147,9 @@ def _take_rank(workers: WorkerCount) -> Rank:
     "--degrade",
     metavar="NAME|FILE,...",
     shell_complete=completion.DEGRADATIONS,
-    help="How LR is made from HR (srbench list degradations); NAME+seed=1 takes other random numbers. [default: bicubic]",
+    help=(
+        "How LR is made from HR (srbench list degradations); NAME+seed=1 takes other random numbers. [default: bicubic]"
+    ),
 )
 @options.names(
     "--suite",
@@ -397,8 +402,8 @@ def verify(folder: Path, resample: int | Literal["all"], allow_unverified: bool,
 def merge(folders: tuple[Path, ...], out: Path | None) -> None:
     """Merge runs of one protocol, such as shards.
 
-    Copies them into a new run folder and writes its report. Of several DIRs, the runs of equal names are merged, such as
-    the shards of several datasets.
+    Copies them into a new run folder and writes its report. Of several DIRs, the runs of equal names are merged, such
+    as the shards of several datasets.
     """
     from datetime import date
 

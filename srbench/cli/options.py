@@ -142,8 +142,8 @@ def _temperature(text: str | float) -> float:
         raise click.BadParameter(f"{text!r} is not a temperature; give a number of 0 or more.")
     if number > HIGHEST_TEMPERATURE:
         warnings.warn(
-            f"temperature {number:g} is above {HIGHEST_TEMPERATURE:g}, where samples become noise; 1 is the temperature of "
-            "the distribution that a model has learnt",
+            f"temperature {number:g} is above {HIGHEST_TEMPERATURE:g}, where samples become noise; 1 is the "
+            "temperature of the distribution that a model has learnt",
             stacklevel=2,
         )
     return number

@@ -61,8 +61,8 @@ if TYPE_CHECKING:
 @click.option(
     "--pairs",
     is_flag=True,
-    help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, superscripts "
-    "name the models that are significantly worse.",
+    help="Write pairs.csv: difference, 95 % interval and p of every two models. In table.tex and report.md, "
+    "superscripts name the models that are significantly worse.",
 )
 @click.option(
     "--caption", metavar="TEXT", help="Caption of table.tex, in LaTeX. [default: states protocol, means and marks]"
@@ -76,8 +76,9 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     """Write the report of one or several runs, or of a folder of runs.
 
     RUNs share a table if their images, scale and protocol are equal. Several RUNs are one table, or an error that names
-    the difference; the runs below a DIR, which is no run itself, are as many tables as needed. Runs need not be finished.
-    An existing report folder is replaced as a whole, unless a file in it was added or changed since srbench wrote it.
+    the difference; the runs below a DIR, which is no run itself, are as many tables as needed. Runs need not be
+    finished. An existing report folder is replaced as a whole, unless a file in it was added or changed since srbench
+    wrote it.
     """
     if values["most"] is not None and not values["single_file"]:
         raise click.UsageError("--images goes with --single-file.")
@@ -126,7 +127,10 @@ def report(runs: tuple[Path, ...], **values: Any) -> None:  # noqa: ANN401 - cli
     "guarded",
     metavar="METRIC,...",
     shell_complete=completion.MEASURED,
-    help="End with exit code 1 if B is significantly worse than A in one of these metrics (docs/gate.md). [default: none]",
+    help=(
+        "End with exit code 1 if B is significantly worse than A in one of these metrics (docs/gate.md). [default: "
+        "none]"
+    ),
 )
 def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -> None:
     """Compare two models or two runs, image by image.
@@ -169,8 +173,8 @@ def compare(a: str, b: str, run: Path | None, guarded: tuple[str, ...] | None) -
 def view(run: Path, port: int, no_browser: bool) -> None:
     """Open the report of a run, or of a folder of runs, in a browser.
 
-    The report of a run is written first if it is missing or older than the records, that of a folder always. The page is
-    only reachable from this machine; press Ctrl-C to stop.
+    The report of a run is written first if it is missing or older than the records, that of a folder always. The page
+    is only reachable from this machine; press Ctrl-C to stop.
     """
     with shown_progress(reading([run])) as progress:
         from srbench.reporting.page.view import view as view_folder
@@ -228,7 +232,9 @@ def written_report(
 
 
 def show_report(report: Report, *, has_protocols: bool = False) -> None:
-    """Show the tables of a report, remarks on them, their protocols if wanted, and the files to open, the page first."""
+    """Show the tables of a report, remarks on them, their protocols if wanted, and the files to open,
+    the page first.
+    """
     from srbench.reporting.tables.terminal import terminal_table
 
     for table in report.tables:

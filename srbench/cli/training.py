@@ -56,8 +56,8 @@ from srbench.terminal.output import show
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only take three steps on noise; print their time, memory and operations, and the hours of the training. Works "
-    "without images and initial weights.",
+    help="Only take three steps on noise; print their time, memory and operations, and the hours of the training. "
+    "Works without images and initial weights.",
 )
 @click.option(
     "--resume",

@@ -105,7 +105,9 @@ class PairedFolders(_Names):
             raise DataError(
                 f"{name}: HR of {size_of(whole.shape)} is not {self.scale} times LR of {size_of(lr.shape)}; {advice}"
             )
-        return ImagePair(name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr), whole=_whole(whole, hr))
+        return ImagePair(
+            name, _unit(lr), _unit(hr), uncropped=_uncropped(whole, hr), source_sha256=_source_sha256(whole, hr)
+        )
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of both files and the scale. Raises SRBenchError if a file cannot be read."""
@@ -208,7 +210,9 @@ def pair_of_hr(path: Path, scale: int, crop: int | None = None) -> ImagePair:
     hr = crop_to_multiple(image, scale)
     if hr.numel() == 0:
         raise DataError(f"{path}: {size_of(image.shape)} is smaller than the scale {scale}; use a larger image")
-    return replace(pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr), whole=_whole(whole, hr))
+    return replace(
+        pair_of_pixels(path.stem, hr, scale), uncropped=_uncropped(image, hr), source_sha256=_source_sha256(whole, hr)
+    )
 
 
 def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
@@ -216,7 +220,7 @@ def _uncropped(image: Tensor, hr: Tensor) -> tuple[int, int] | None:
     return None if image.shape == hr.shape else (image.shape[-2], image.shape[-1])
 
 
-def _whole(image: Tensor, hr: Tensor) -> str | None:
+def _source_sha256(image: Tensor, hr: Tensor) -> str | None:
     """Return the SHA-256 of the pixels of an image that HR was cropped from; None if HR is the whole image."""
     return None if image.shape == hr.shape else pixels_sha256(image)
 
@@ -249,7 +253,8 @@ def groups(dataset: Dataset) -> dict[str, str]:
 
 
 def header_pixels(dataset: Dataset, name: str) -> int | None:
-    """Return the number of pixels of an image before it is cropped, from the header of its HR file, or of LR without HR.
+    """Return the number of pixels of an image before it is cropped, from the header of its HR file, or of LR without
+    HR.
 
     None for an image that is not in the dataset, and for a dataset that is not of this file; 0 for a damaged image.
     """
@@ -278,8 +283,8 @@ def _centre(scale: int, side: int, pair: ImagePair) -> ImagePair:
     _require_size(pair.name, pair.hr, side * scale)
     top, left = ((length - side) // 2 * scale for length in pair.lr.shape[-2:])
     hr = pair.hr[:, top : top + side * scale, left : left + side * scale]
-    whole = pair.whole or _whole(quantize_floor(pair.hr), hr)
-    return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous(), whole=whole)
+    source = pair.source_sha256 or _source_sha256(quantize_floor(pair.hr), hr)
+    return replace(pair, lr=crop_centre(pair.lr, side).contiguous(), hr=hr.contiguous(), source_sha256=source)
 
 
 def _check_crop(crop: int | None, scale: int) -> None:

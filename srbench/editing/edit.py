@@ -74,7 +74,9 @@ class EditableSRModel(StochasticSRModel, Protocol):
 
 
 class Editor:
-    """A model that can edit, on a device. It is loaded when it is first needed, after the image and the boxes are read."""
+    """A model that can edit, on a device. It is loaded when it is first needed,
+    after the image and the boxes are read.
+    """
 
     def __init__(self, model: str, scale: int, device: str) -> None:
         self.name = model
@@ -143,7 +145,9 @@ class Editor:
         return self._edited(partial(self.model.restore, temperature=temperature, generator=generator), pair.hr, pair.lr)
 
     def _edited(self, edit: Callable[..., Tensor], *images: Tensor) -> Tensor:
-        """Edit copies of the images, which a model may change in place, on the device; as in ``upscale``, without TF32."""
+        """Edit copies of the images, which a model may change in place, on the device;
+        as in ``upscale``, without TF32.
+        """
         with products(torch.device(self.device), tf32=False):
             return edit(*(image.to(self.device, copy=True) for image in images)).cpu()
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The protocol that best explains a published number, and the chance that an equally common one prints an arbitrary
-    number.
+    """The protocol that best explains a published number,
+    and the chance that an equally common one prints an arbitrary number.
     """
 
     match: Match
@@ -73,7 +73,9 @@ class Explained:
 
     @cached_property
     def matches(self) -> tuple[Match, ...]:
-        """Protocols that print the number, the most common first; of equally common ones, by rounding, then by truncation."""
+        """Protocols that print the number, the most common first;
+        of equally common ones, by rounding, then by truncation.
+        """
         return matches(self.printed, self.candidates)
 
     @property
@@ -123,9 +125,10 @@ class Explained:
     def _counted(self, evidence: Evidence) -> str:
         numbers, rank = self.neighbours, evidence.match.rank
         return (
-            f"{chance_text(numbers.chance(rank), 'chance of coincidence')}: of the {number_of(numbers.count, 'number')} "
-            f"within {self.printed.window(self.metric)}, {len(numbers.of_rank(rank))} come from protocols at least as "
-            f"common, {len(numbers.of_rank(RAREST))} from any of the {len(self.candidates)} tried"
+            f"{chance_text(numbers.chance(rank), 'chance of coincidence')}: of the "
+            f"{number_of(numbers.count, 'number')} within {self.printed.window(self.metric)}, "
+            f"{len(numbers.of_rank(rank))} come from protocols at least as common, {len(numbers.of_rank(RAREST))} from "
+            f"any of the {len(self.candidates)} tried"
             + (f"; with the other numbers of the row: {chance_text(evidence.chance)}" if evidence.is_common else "")
         )
 
@@ -335,8 +338,8 @@ class Explanation:
             words += ["mean over clips"] if first.of_clips else []
             yield f"{' and '.join(titles)} have in common: {', '.join(filter(None, words))}"
             yield (
-                f"  chance of coincidence {self.common.chance:.2g}: the share of all rows of such numbers that a shared "
-                "setting at least as common gives"
+                f"  chance of coincidence {self.common.chance:.2g}: the share of all rows of such numbers that a "
+                "shared setting at least as common gives"
             )
             texts = [protocol.text for protocol in protocols]
             if all(texts):

@@ -159,7 +159,9 @@ class Match:
 
 
 def matches(printed: Printed, candidates: Sequence[Candidate]) -> tuple[Match, ...]:
-    """Return the protocols that print a number, the most common first; of equally common ones, by rounding, then the rest."""
+    """Return the protocols that print a number, the most common first;
+    of equally common ones, by rounding, then the rest.
+    """
     printing = [Match(candidate, how) for candidate in candidates if (how := printed.how(candidate.value))]
     return tuple(
         sorted(printing, key=lambda match: (match.rank, match.protocol.order, abs(match.value - printed.number)))

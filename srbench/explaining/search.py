@@ -57,8 +57,8 @@ def explain(
         values: One or several numbers, preferably as printed text ("28.10" keeps its zero): one per metric, or all of a
             single metric.
         metrics: One or several of psnr, ssim, lpips, niqe, fid, kid and ``pyiqa:NAME``.
-        sr: Folder of outputs, or images by name: (3, H, W), or samples (n, 3, H, W), of which the mean and the first are
-            tried; uint8, or floating point in [0, 1].
+        sr: Folder of outputs, or images by name: (3, H, W), or samples (n, 3, H, W), of which the mean and the first
+            are tried; uint8, or floating point in [0, 1].
         hr: Folder of HR images, paired by name, or images (3, H, W) by name.
         lr: Folder of LR images, from which the scale is computed.
         scale: Upscaling factor, the width of cropped borders; without ``scale`` and ``lr``, the crops of several scales
@@ -94,8 +94,8 @@ def explain(
     if len(texts) != len(names) or len(measured_texts) not in (0, len(texts)):
         raise ExplainError(
             f"{len(texts)} values, {len(names)} metrics"
-            f"{f' and {len(measured_texts)} measured' if measured_texts else ''}; give one value for each metric, in the same "
-            "order"
+            f"{f' and {len(measured_texts)} measured' if measured_texts else ''}; give one value for each metric, in "
+            "the same order"
         )
     printed = [Printed(text) for text in texts]
     measured_numbers = [Printed(text) for text in measured_texts]

@@ -29,8 +29,8 @@ def load_toml(path: Path | Traversable, cls: type[T], changes: Sequence[str] = (
     """Read a TOML file as an instance of the dataclass ``cls``.
 
     ``changes`` replace values of the file and are given as typed: ``training.steps=100``.
-    Raises ConfigError naming the first fault with its path (``training.steps: missing``): an unknown or missing key, or a
-    value of the wrong type. An integer is accepted for a float; nothing else is converted.
+    Raises ConfigError naming the first fault with its path (``training.steps: missing``): an unknown or missing key, or
+    a value of the wrong type. An integer is accepted for a float; nothing else is converted.
     """
     table = read_toml(path)
     for change in changes:

@@ -20,7 +20,9 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_files(paths: Iterable[Path], made: str = "") -> str:
-    """Hexadecimal SHA-256 of a text and the hashes of files, in their order. Raises SRBenchError for an unreadable file."""
+    """Hexadecimal SHA-256 of a text and the hashes of files, in their order.
+    Raises SRBenchError for an unreadable file.
+    """
     digest = hashlib.sha256(made.encode())
     for path in paths:
         try:

@@ -122,7 +122,9 @@ def _require_end(content: bytes, kind: str | None) -> None:
 
 
 def _has_end_marker(content: bytes) -> bool:
-    """Return whether the first image of a JPEG has an end marker; the end marker of an embedded preview does not count."""
+    """Return whether the first image of a JPEG has an end marker;
+    the end marker of an embedded preview does not count.
+    """
     position = 0
     while marker := _MARKER.search(content, position):
         position = marker.end()
@@ -236,7 +238,9 @@ def _opened(content: bytes) -> tuple[str, str, ImageCmsTransform | None]:
 
 
 def _keeps_colours(transform: ImageCmsTransform) -> bool:
-    """Return whether the transform leaves greys and, unless it is one of greys, a grid of colours unchanged, up to SAME."""
+    """Return whether the transform leaves greys and, unless it is one of greys,
+    a grid of colours unchanged, up to SAME.
+    """
     grid = [] if transform.input_mode == "L" else list(product(range(0, 256, 15), repeat=3))
     colours = np.array([*((level,) * 3 for level in range(256)), *grid], dtype=np.uint8)
     converted = transform.apply(Image.fromarray(colours[None]).convert(transform.input_mode))

@@ -32,10 +32,10 @@ def is_image(path: PurePath) -> bool:
 def images_in(folder: Path) -> dict[str, Path]:
     """The images of a folder by name, sorted: those in it, or if there are none, those of its subfolders, the clips.
 
-    Hidden files and files that are no images are ignored. Images of formats that are not supported, clips without images,
-    and images that share a name (``a.png``, ``a.jpg``) are left out, with a single warning for each of the three. Pipes,
-    folders and broken links with the name of an image are included: reading them raises ImageError, so they fail like
-    damaged images and the rest is measured.
+    Hidden files and files that are no images are ignored. Images of formats that are not supported, clips without
+    images, and images that share a name (``a.png``, ``a.jpg``) are left out, with a single warning for each of the
+    three. Pipes, folders and broken links with the name of an image are included: reading them raises ImageError, so
+    they fail like damaged images and the rest is measured.
 
     Raises ImageError for a missing folder, a folder without images, or subfolders of HR and LR images.
     """

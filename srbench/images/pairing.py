@@ -89,11 +89,11 @@ def require_partners(lacking: Iterable[Unpaired]) -> None:
         raise ImageError(f"images are paired by name, but {'; '.join(faults)}; add, rename or remove images")
 
 
-Size = tuple[int, int]
+WidthAndHeight = tuple[int, int]
 """Width and height."""
 
 
-def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
+def scale_of_sizes(pairs: Iterable[tuple[str, WidthAndHeight, WidthAndHeight]]) -> int | None:
     """The scale of pairs (name, size of HR, size of LR); None if no size is known.
 
     Pairs with a size of 0 are skipped, because reading the image reports the fault. HR may be larger or smaller than
@@ -118,7 +118,9 @@ def scale_of_sizes(pairs: Iterable[tuple[str, Size, Size]]) -> int | None:
     return next(iter(scales), None)
 
 
-def scale_of_pairs(hr_sizes: Mapping[str, Size], hr: object, lr_files: Mapping[str, Path], lr: object) -> int | None:
+def scale_of_pairs(
+    hr_sizes: Mapping[str, WidthAndHeight], hr: object, lr_files: Mapping[str, Path], lr: object
+) -> int | None:
     """The scale of HR images, given by name, and LR files, paired as in ``partners``; None if no size is known.
 
     Raises ImageError if images lack a partner, which names that state another scale do not have, and as
@@ -131,7 +133,7 @@ def scale_of_pairs(hr_sizes: Mapping[str, Size], hr: object, lr_files: Mapping[s
     return scale
 
 
-def require_larger_hr(pairs: Iterable[tuple[str, Size, Size]]) -> None:
+def require_larger_hr(pairs: Iterable[tuple[str, WidthAndHeight, WidthAndHeight]]) -> None:
     """Raise ImageError if the LR image of every pair (name, size of HR, size of LR) is larger than its HR image.
 
     Sizes are read up to the first pair whose LR image is not. Pairs with a size of 0 are skipped.

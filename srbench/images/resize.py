@@ -15,7 +15,7 @@ from torch import Tensor
 
 from srbench.images import ImageError
 
-Halves = Literal["up", "even"]
+RoundHalves = Literal["up", "even"]
 """Rounding of values that lie exactly between two levels."""
 LARGE = 2**24
 """Number of values above which images are resized channel by channel, because float64 takes memory."""
@@ -48,7 +48,7 @@ def upscale(images: Tensor, scale: int) -> Tensor:
     return _along(_along(images, -2, height * scale), -1, width * scale)
 
 
-def downscale_uint8(images: Tensor, scale: int, *, halves: Halves = "up") -> Tensor:
+def downscale_uint8(images: Tensor, scale: int, *, halves: RoundHalves = "up") -> Tensor:
     """Downscale uint8 like MATLAB: rows first, rounded to uint8, then columns, rounded again. Computed in float64.
 
     The intermediate rounding and the rounding of exact halves are part of the definition of the public LR datasets:
@@ -95,7 +95,7 @@ def _downscaled_size(images: Tensor, scale: int) -> tuple[int, int]:
     return height // scale, width // scale
 
 
-def _along_uint8(images: Tensor, dim: int, size: int, halves: Halves) -> Tensor:
+def _along_uint8(images: Tensor, dim: int, size: int, halves: RoundHalves) -> Tensor:
     if images.numel() > LARGE and images.dim() > 2:
         return torch.stack([_along_uint8(image, dim, size, halves) for image in images])
     # MPS has no float64; in float32, exact halves may round either way

@@ -16,7 +16,7 @@ seams; for the packaged RRDB networks, whose receptive field extends 93 pixels, 
 with an overlap of 48 (docs/command-line.md)."""
 
 
-class Region(NamedTuple):
+class Bounds(NamedTuple):
     """A rectangle of an image in pixels: the first row, the row after the last, and the same of its columns."""
 
     top: int
@@ -29,23 +29,23 @@ class Region(NamedTuple):
         """Number of pixels."""
         return (self.bottom - self.top) * (self.right - self.left)
 
-    def grown(self, halo: int, whole: Region) -> Region:
+    def grown(self, halo: int, whole: Bounds) -> Bounds:
         """The region extended by ``halo`` pixels on each side, but not beyond ``whole``."""
-        return Region(
+        return Bounds(
             max(self.top - halo, whole.top),
             min(self.bottom + halo, whole.bottom),
             max(self.left - halo, whole.left),
             min(self.right + halo, whole.right),
         )
 
-    def tiles(self, side: int) -> Iterator[Region]:
+    def tiles(self, side: int) -> Iterator[Bounds]:
         """Yield tiles of at most ``side`` x ``side`` pixels that cover the region."""
         for top in range(self.top, self.bottom, side):
             for left in range(self.left, self.right, side):
-                yield Region(top, min(top + side, self.bottom), left, min(left + side, self.right))
+                yield Bounds(top, min(top + side, self.bottom), left, min(left + side, self.right))
 
 
-def crop(maps: Tensor, region: Region, extent: Region) -> Tensor:
+def crop(maps: Tensor, region: Bounds, extent: Bounds) -> Tensor:
     """Crop maps (..., H, W) that cover ``extent``, at any scale, to ``region``; a view."""
     (rows, columns), (height, width) = (extent.bottom - extent.top, extent.right - extent.left), maps.shape[-2:]
     top, bottom = ((row - extent.top) * height // rows for row in region[:2])
@@ -62,7 +62,7 @@ def upscale_in_tiles(
     called after every tile with its fraction of the image. Raises ImageError for a result of a wrong size.
     """
     scale, (height, width) = model.scale, lr.shape[-2:]
-    whole = Region(0, height, 0, width)
+    whole = Bounds(0, height, 0, width)
     out: Tensor | None = None
     for kept in whole.tiles(tile):
         window = kept.grown(OVERLAP, whole)
@@ -71,8 +71,8 @@ def upscale_in_tiles(
         part = model(part)
         if list(part.shape) != [1, 3, *size]:
             raise ImageError(
-                f"the result for a tile of {size[1] // scale}x{size[0] // scale} has shape {tuple(part.shape)}; it must "
-                f"be (1, 3, {size[0]}, {size[1]}), {scale} times the tile"
+                f"the result for a tile of {size[1] // scale}x{size[0] // scale} has shape {tuple(part.shape)}; it "
+                f"must be (1, 3, {size[0]}, {size[1]}), {scale} times the tile"
             )
         if out is None:
             out = part.new_empty((1, 3, height * scale, width * scale))

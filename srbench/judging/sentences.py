@@ -149,10 +149,10 @@ def columns_of_comparison(differences: Sequence[Difference], units: str) -> str:
     )
     titles = joined([each.metric.title for each in differences if not each.metric.permits_test])
     return (
-        f"↑ higher is better, ↓ lower is better. A and B are means over the n {units} for which both have a value; A - B is "
-        "the mean of the paired differences with its 95 % interval. Interval and two-sided p come from sign flips "
-        f"of {unit}, of A and B alone; if p < 0.05, the verdict names the better model. {adjusted} Wins, ties and losses "
-        f"count {unit} for A."
+        f"↑ higher is better, ↓ lower is better. A and B are means over the n {units} for which both have a value; A - "
+        "B is the mean of the paired differences with its 95 % interval. Interval and two-sided p come from sign flips "
+        f"of {unit}, of A and B alone; if p < 0.05, the verdict names the better model. {adjusted} Wins, ties and "
+        f"losses count {unit} for A."
     ) + (f" {titles}: a value of the model or of all images together, without interval and test." if titles else "")
 
 
@@ -183,7 +183,9 @@ def comparison_sentence(labels: tuple[str, str], differences: Sequence[Differenc
 
 
 def _title(difference: Difference) -> str:
-    """Return the title of a metric; with p of A and B alone and of all rows if the report of the run marks no difference."""
+    """Return the title of a metric; with p of A and B alone and of all rows if the report
+    of the run marks no difference.
+    """
     title = difference.metric.title
     if difference.verdict != "decided" or difference.is_marked:
         return title
@@ -213,8 +215,8 @@ def too_few(difference: Difference, tests: int) -> str:
     """Return why a gate cannot judge a difference on too few units, as the end of a sentence on A and B."""
     kind = _kind(difference)
     return (
-        f"have {difference.metric.title} on {number_of(difference.n, kind)}; a verdict in {number_of(tests, 'test')} needs "
-        f"{needed(kind, tests)}"
+        f"have {difference.metric.title} on {number_of(difference.n, kind)}; a verdict in {number_of(tests, 'test')} "
+        f"needs {needed(kind, tests)}"
     )
 
 
@@ -248,15 +250,22 @@ def agreement_sentence(best: BestRows, titles: Sequence[str], people: str) -> st
 
 
 def claims_sentence(reproduced: int, claims: int, by_luck: float, elsewhere: Sequence[str]) -> str:
-    """Return how many claims are reproduced, and how many arbitrary numbers would be; ``elsewhere`` are rows not here."""
+    """Return how many claims are reproduced, and how many arbitrary numbers would be;
+    ``elsewhere`` are rows not here.
+    """
     sentence = f"{reproduced} of {number_of(claims, 'claim')} reproduced; {by_luck:.2g} expected by chance"
     rows = dict.fromkeys(elsewhere)
-    about = f"; {len(elsewhere)} about {number_of(len(rows), 'row')} that {'is' if len(rows) == 1 else 'are'} not measured here"
+    about = (
+        f"; {len(elsewhere)} about {number_of(len(rows), 'row')} that {'is' if len(rows) == 1 else 'are'} not "
+        "measured here"
+    )
     return f"{sentence}{about}: {', '.join(rows)}" if rows else sentence
 
 
 def few_units_sentence(rows: int, n: int, unit: str) -> str:
-    """Return the sentence on too few units for any verdict, or for small differences among many rows; empty if enough."""
+    """Return the sentence on too few units for any verdict, or for small differences among many rows;
+    empty if enough.
+    """
     if n < FEWEST_UNITS:
         return f"Verdicts and 95 % intervals need {needed(unit)}."
     if rows > _MANY_ROWS and n < _ENOUGH_UNITS:
@@ -268,5 +277,5 @@ def few_units_sentence(rows: int, n: int, unit: str) -> str:
 
 
 _MANY_ROWS, _ENOUGH_UNITS = 5, 20
-"""Among more rows, few images show large differences only: a row that is worse by .6 standard deviations is called worse
-in 62 % of tables of 8 rows and 22 images, and in 9 % with 8 images (``benchmarks/significance.py``)."""
+"""Among more rows, few images show large differences only: a row that is worse by .6 standard deviations is called
+worse in 62 % of tables of 8 rows and 22 images, and in 9 % with 8 images (``benchmarks/significance.py``)."""

@@ -75,8 +75,8 @@ class Units:
 def shared_units(columns: Mapping[int, Mapping[str, float]], metric: MetricInfo, values: Values) -> Units | None:
     """Return what rows share in a metric, given the means over samples of each row by subject.
 
-    A subject without a finite value in some row is left out for all rows; a row without any finite value is not compared.
-    ``values`` say whether means are over groups. None if there is nothing to compare.
+    A subject without a finite value in some row is left out for all rows; a row without any finite value is not
+    compared. ``values`` say whether means are over groups. None if there is nothing to compare.
     """
     finite = {
         row: {subject: value for subject, value in values.items() if math.isfinite(value)}

@@ -17,7 +17,8 @@ from srbench.judging.units import Units, shared_units
 from srbench.run_folder.values import Values, mean_of_images
 
 Verdict = Literal["decided", "undecided", "too few", "not judged"]
-"""Whether a difference is significant; ``too few`` units for any test, or ``not judged``, as there is nothing to test."""
+"""Whether a difference is significant; ``too few`` units for any test, or ``not judged``,
+as there is nothing to test."""
 _PAIRS = 64
 """Number of pairs whose intervals are computed at once, which bounds memory: 100 checkpoints make 4950 pairs."""
 
@@ -69,8 +70,8 @@ class BestRows:
     def beaten(self) -> dict[int, list[int]]:
         """For each compared row, the rows below the top that are significantly worse, sorted.
 
-        Without a row that is worse than the leader, there are none, so that letters contradict no mark, and are wrong as
-        rarely as marks.
+        Without a row that is worse than the leader, there are none, so that letters contradict no mark, and are wrong
+        as rarely as marks.
         """
         places = {row: place for place, row in enumerate(self.ordered)}
         beaten: dict[int, list[int]] = {row: [] for row in self.means}
@@ -157,7 +158,8 @@ class Difference:
     lacking: tuple[str, ...] = ()
     """Subjects on which A has a value, and B has none, or none that is finite or infinitely good."""
     is_projected: bool = False
-    """True for a metric of consistency if A or B is projected onto LR: no verdict, as it says nothing about the model."""
+    """True for a metric of consistency if A or B is projected onto LR:
+    no verdict, as it says nothing about the model."""
     p_adjusted: float = math.nan
     """p adjusted for all compared rows of the run, as for its marks; NaN if A and B are of two runs."""
     is_marked: bool = True
@@ -181,7 +183,9 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether A and B differ significantly; not judged without direction or test, or if that says nothing of both."""
+        """Whether A and B differ significantly; not judged without direction or test,
+        or if that says nothing of both.
+        """
         is_tested = self.units is None or self.units.are_independent
         if not (self.metric.direction and self.metric.permits_test and is_tested) or self.is_projected:
             return "not judged"

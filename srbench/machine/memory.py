@@ -24,8 +24,8 @@ _MESSAGES = (
         "Failed to allocate memory",
     ),
 )
-"""Messages of CUDA and MPS, and of torch on a CPU (Linux, Windows); of cuDNN, cuBLAS and cuFFT, which need memory of their
-own; of ONNX Runtime. No exception class covers all."""
+"""Messages of CUDA and MPS, and of torch on a CPU (Linux, Windows); of cuDNN, cuBLAS and cuFFT, which need memory of
+their own; of ONNX Runtime. No exception class covers all."""
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -48,7 +48,8 @@ def finite(
 
 
 def first_fault(network: nn.Module, compute: Callable[[], object]) -> str:
-    """The layer that first turns finite values into non-finite values during ``compute()``, or inverts a singular matrix.
+    """The layer that first turns finite values into non-finite values during ``compute()``, or inverts a singular
+    matrix.
 
     "the network" if no layer does, but the result is not finite; empty if it is finite.
     """

@@ -18,8 +18,8 @@ MAX_WORKERS = 8
 IMAGES_EACH = 4
 """Smallest default number of images per process, because starting a process takes time."""
 PIXELS = 2**19
-"""Number of pixels of outputs to measure that count as an image: to measure fewer, another process would take longer to
-start than it saves."""
+"""Number of pixels of outputs to measure that count as an image:
+to measure fewer, another process would take longer to start than it saves."""
 GPU_BYTES = 2 * 2**30
 """GPU memory for each process that measures. LPIPS of an image of 2040x1356 makes 0.4 GB of tensors, by
 ``srbench.metrics.cost.LiveTensors``; the rest is an estimate for CUDA's context and cuDNN."""
@@ -30,7 +30,8 @@ _LARGEST_KEPT = 2**25
 """Size of the largest block that is kept, in bytes: glibc's limit."""
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGINT", "SIGTERM") if hasattr(signal, name))
-"""Signals that end a command: the terminal was closed, Ctrl-C, and the request of a scheduler. Windows has no SIGHUP."""
+"""Signals that end a command: the terminal was closed, Ctrl-C, and the request of a scheduler.
+Windows has no SIGHUP."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,7 +62,9 @@ def measuring_workers(device: str, images: int) -> int:
 
 
 def may_have_gpu() -> bool:
-    """Return whether torch, which loads slowly, is needed to look for a GPU: not on Linux without a device file of one."""
+    """Return whether torch, which loads slowly, is needed to look for a GPU:
+    not on Linux without a device file of one.
+    """
     files = ("nvidia*", "nvhost*", "kfd", "dxg")  # NVIDIA, its Tegra, AMD, Windows Subsystem for Linux
     return sys.platform != "linux" or any(any(Path("/dev").glob(name)) for name in files)
 
@@ -82,8 +85,8 @@ def wait_briefly() -> None:
 def keep_freed_memory() -> None:
     """Let glibc reuse freed memory for the next feature maps instead of returning it to the system.
 
-    The system clears every page on first access, which makes sampling slower. Does nothing with another C library, or if
-    the user has set any of glibc's variables.
+    The system clears every page on first access, which makes sampling slower. Does nothing with another C library, or
+    if the user has set any of glibc's variables.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
@@ -96,7 +99,8 @@ def keep_freed_memory() -> None:
 def collect_seldom() -> None:
     """Let Python search less often for unused objects that refer to each other, and not when this process exits.
 
-    Importing torch makes very many objects, and a short command such as a report would search all of them several times.
+    Importing torch makes very many objects, and a short command such as a report would search all of them several
+    times.
     """
     gc.set_threshold(7_000)
     atexit.register(gc.freeze)

@@ -23,7 +23,9 @@ def require_tracker(name: str) -> None:
 
 
 def settings_of(name: str, first_step: int) -> dict[str, dict[str, object]]:
-    """Return what Accelerate passes to each tracker for a run; TensorBoard drops numbers of ``first_step`` and later."""
+    """Return what Accelerate passes to each tracker for a run;
+    TensorBoard drops numbers of ``first_step`` and later.
+    """
     named: dict[str, object] = {"name": name}
     return {
         "tensorboard": {"purge_step": first_step},

@@ -32,7 +32,8 @@ class Usage:
 def usage_on(device: str) -> Iterator[Usage]:
     """Measure a block; the result is filled in once the device has finished what the block started.
 
-    Blocks on a GPU must not be nested, because each resets the peak. ``device`` is ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    Blocks on a GPU must not be nested, because each resets the peak. ``device`` is ``cpu``, ``cuda``, ``cuda:1``,
+    ``mps``.
     """
     on_gpu = device.startswith("cuda")
     _finish(device)

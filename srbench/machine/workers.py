@@ -122,7 +122,9 @@ def _distribute(
     alive: list[_Worker],
     left: Callable[[Item, Any], Item | None],
 ) -> Iterator[tuple[Item, Any]]:
-    """Yield items with their results; ``vacancies`` are the environments of workers to start, ``alive`` those started."""
+    """Yield items with their results; ``vacancies`` are the environments of workers to start,
+    ``alive`` those started.
+    """
     new = map(_Job, items)
     retries = deque[_Job[Item]]()
     idle = deque[_Worker]()
@@ -189,8 +191,8 @@ class _Worker:
         with for_workers(ONE_THREAD | dict(environment)):
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), initializer=_start)
             self._opening = self._executor.submit(_open, opener, arguments)  # starts the process
-        # Private: an executor tells neither its process nor its pipe to others. Only the process may hold this end of the
-        # pipe: if it dies while it sends a result, the rest is not waited for.
+        # Private: an executor tells neither its process nor its pipe to others. Only the process may hold this end of
+        # the pipe: if it dies while it sends a result, the rest is not waited for.
         [self._process] = self._executor._processes.values()
         self._executor._result_queue._writer.close()  # type: ignore[attr-defined]
 

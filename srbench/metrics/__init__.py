@@ -1,7 +1,7 @@
 """Metrics: a class for every column of the table, found by entry points, and ten metrics as functions.
 
-``srbench.metrics.psnr`` and the other functions are those of ``srbench.metrics.functions``, imported on first use, because
-they load torch.
+``srbench.metrics.psnr`` and the other functions are those of ``srbench.metrics.functions``, imported on first use,
+because they load torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,6 @@
-"""Arguments of metrics, as typed after a name or given in Python, converted to the types that the metric's class states."""
+"""Arguments of metrics, as typed after a name or given in Python,
+converted to the types that the metric's class states.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ from srbench.metrics import MetricError
 def typed(what: str, factory: Callable[..., Any], given: Mapping[str, object]) -> dict[str, Any]:
     """Convert arguments to the types in the signature of a metric's class.
 
-    A ``bool`` is typed as yes or no; a path becomes absolute. Without a type that a text can have, a whole number becomes
-    an integer, and all else stays. Raises MetricError, which begins with ``what``, for a value that is not allowed.
+    A ``bool`` is typed as yes or no; a path becomes absolute. Without a type that a text can have, a whole number
+    becomes an integer, and all else stays. Raises MetricError, which begins with ``what``, for a value that is not
+    allowed.
     """
     kinds = _kinds(factory) if given else {}
     return {key: _converted(f"{what}: {key}", value, kinds.get(key, Any)) for key, value in given.items()}

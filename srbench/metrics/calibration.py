@@ -20,8 +20,8 @@ from srbench.metrics.proper_scores import require_eight_bits
 def psnr_of_mean(samples: Tensor, hr: Tensor) -> float:
     """PSNR of the mean of the samples, not rounded to grey levels, in dB; inf if the mean equals HR.
 
-    Above the PSNR of a single calibrated sample by 10 log10(2n / (n + 1)), 3.01 dB at most (Bendel et al., "A regularized
-    conditional GAN for posterior sampling in image recovery problems", 2023).
+    Above the PSNR of a single calibrated sample by 10 log10(2n / (n + 1)), 3.01 dB at most (Bendel et al., "A
+    regularized conditional GAN for posterior sampling in image recovery problems", 2023).
 
     Args:
         samples: (n, 3, H, W) uint8.
@@ -57,8 +57,8 @@ def spread_and_error(samples: Tensor, hr: Tensor) -> tuple[float, float]:
 def spread_skill(spreads: Sequence[float], errors: Sequence[float], n: int) -> float:
     """Ratio of the spread of n samples to the error of their mean: 1 if calibrated, below 1 if overconfident.
 
-    sqrt((n + 1) / n * sum of spreads / sum of errors), with sums over images (Fortin et al., "Why should ensemble spread
-    match the RMSE of the ensemble mean?", 2014). The mean of ratios of single images would not be 1.
+    sqrt((n + 1) / n * sum of spreads / sum of errors), with sums over images (Fortin et al., "Why should ensemble
+    spread match the RMSE of the ensemble mean?", 2014). The mean of ratios of single images would not be 1.
 
     Args:
         spreads: First values of ``spread_and_error``, an image each.
@@ -81,9 +81,10 @@ def spread_skill_interval(
 
     Of several ``rows``, all intervals together hold their ratios in 95 % (Bonferroni).
 
-    It holds the ratios r for which a t test does not reject that spreads - r errors have a mean of 0 over images (Fieller,
-    "Some problems in interval estimation", 1954). Of simulated sets of 22 images, 92 to 97 % of these intervals contain the
-    true ratio, and 87 to 92 % of the percentile intervals of resampled images: ``python benchmarks/proper_scores.py``.
+    It holds the ratios r for which a t test does not reject that spreads - r errors have a mean of 0 over images
+    (Fieller, "Some problems in interval estimation", 1954). Of simulated sets of 22 images, 92 to 97 % of these
+    intervals contain the true ratio, and 87 to 92 % of the percentile intervals of resampled images: ``python
+    benchmarks/proper_scores.py``.
 
     Returns:
         Both ends; the second is inf if the mean of errors is not significantly above 0. NaN for fewer than two images.

@@ -25,8 +25,8 @@ class ColourShift(EightBitMetric):
         signature="Lab|matlab-bicubic|ciede2000|v2",
         protocol=(
             "uint8 RGB by {quantize}, downscaled by MATLAB's antialiased bicubic, rounded to uint8 after each of its "
-            "two passes, halves up; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all weights 1 "
-            "(Sharma et al., 2005), mean over all pixels"
+            "two passes, halves up; it and the uint8 LR image as sRGB to CIELAB (D65, 2 degrees), CIEDE2000 with all "
+            "weights 1 (Sharma et al., 2005), mean over all pixels"
         ),
     )
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from srbench.images.resize import Halves, downscale_uint8
+from srbench.images.resize import RoundHalves, downscale_uint8
 from srbench.interfaces import ImagePair, MetricInfo
 from srbench.metrics import MetricError
 from srbench.metrics.pixel import decibels, mean_squared_errors
 from srbench.metrics.samples import EightBitMetric, as_uint8
 
 
-def downscaled(images: Tensor, scale: int, halves: Halves) -> Tensor:
+def downscaled(images: Tensor, scale: int, halves: RoundHalves) -> Tensor:
     """Downscale (n, 3, H, W) uint8 to (n, 3, H / scale, W / scale) uint8, on the CPU, one by one to save memory."""
     return torch.stack([downscale_uint8(image, scale, halves=halves) for image in images.cpu()])
 
 
-def downscaled_to_lr(images: Tensor, pair: ImagePair, halves: Halves) -> Tensor:
+def downscaled_to_lr(images: Tensor, pair: ImagePair, halves: RoundHalves) -> Tensor:
     """Downscale (n, 3, H, W) uint8 to the size of LR. Raises MetricError unless that divides H and W."""
     (height, width), (low_height, low_width) = images.shape[-2:], pair.lr.shape[-2:]
     scale = height // low_height

@@ -1,4 +1,5 @@
-"""Costs of a model: parameters, and multiply-adds, memory and time for an image of a stated size. ``--metrics cost``: all.
+"""Costs of a model: parameters, and multiply-adds, memory and time for an image of a stated size. ``--metrics cost``:
+all.
 
 multiply_adds               of an output of 256x256 pixels
 runtime+lr=640x480          for an LR image of 640x480
@@ -48,7 +49,7 @@ _MOST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Size:
+class StatedSize:
     """Size of an image as typed: ``256x256`` of LR, or ``1280x720`` of the output."""
 
     width: int
@@ -56,8 +57,10 @@ class Size:
     is_output: bool
 
     @classmethod
-    def read(cls, lr: str, out: str) -> Size:
-        """Parse the size of LR, or else of the output. Raises MetricError for an invalid size, and if both are given."""
+    def read(cls, lr: str, out: str) -> StatedSize:
+        """Parse the size of LR, or else of the output. Raises MetricError for an invalid size,
+        and if both are given.
+        """
         if lr and out:
             raise MetricError("lr and out are given; state the size of LR or of the output")
         text = lr or out or OUTPUT
@@ -79,7 +82,7 @@ class Size:
 class _Cost(ModelMetric):
     """Base of the costs. They have no direction, because a cost says nothing about the quality of images."""
 
-    def of(self, call: ModelCall) -> float | None:
+    def measure(self, call: ModelCall) -> float | None:
         """Return the cost of an output; None if it is unknown, as for precomputed results."""
         return None if isinstance(call.model, PrecomputedResults) else self._cost(call)
 
@@ -111,7 +114,7 @@ class _SizedCost(_Cost):
     """Base of the costs of an image of a stated size; {size} stands for it in the protocol."""
 
     def __init__(self, lr: str = "", out: str = "") -> None:
-        self._size = size = Size.read(lr, out)
+        self._size = size = StatedSize.read(lr, out)
         image = "an output" if size.is_output else "the output of an LR image"
         protocol = self.info.protocol.replace("{size}", f"{image} of {size.width}x{size.height} pixels")
         self.info = replace(self.info, signature=f"{size}|{self.info.signature}", protocol=protocol)
@@ -127,18 +130,18 @@ class MultiplyAdds(_SizedCost):
         group="Cost",
         unit="10^9",
         signature="v3",
-        protocol="for {size}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products and attention; a "
-        "multiplication with its addition counts as one; on torch's meta device if the model runs there, so the same on "
-        "every device",
+        protocol="for {size}, by torch's counter (torch.utils.flop_counter): convolutions, matrix products and "
+        "attention; a multiplication with its addition counts as one; on torch's meta device if the model runs there, "
+        "so the same on every device",
     )
 
     def _cost(self, call: ModelCall) -> float | None:
         if _outside_torch(call):
             return None
         try:
-            number = counted(replace(call, model=_on_meta_device(call.model), device="meta"), self._size)
+            number = multiply_adds(replace(call, model=_on_meta_device(call.model), device="meta"), self._size)
         except Exception:  # meta tensors fail if a network reads values or names its device
-            number = counted(call, self._size)
+            number = multiply_adds(call, self._size)
         return None if number is None else number / 1e9
 
 
@@ -154,8 +157,8 @@ class Memory(_SizedCost):
         unit="10^6 bytes",
         digits=0,
         signature="v3",
-        protocol="peak memory for {size}, without the parameters: on a GPU, what torch allocates; on a CPU, the bytes of the "
-        "live tensors that torch makes, without memory inside an operation; after up to three warm-ups",
+        protocol="peak memory for {size}, without the parameters: on a GPU, what torch allocates; on a CPU, the "
+        "bytes of the live tensors that torch makes, without memory inside an operation; after up to three warm-ups",
     )
 
     def _cost(self, call: ModelCall) -> float | None:
@@ -183,9 +186,9 @@ class Runtime(_SizedCost):
         group="Cost",
         unit="ms",
         signature="v4",
-        protocol="wall-clock time of the model for {size} on the machine of the run, LR and output on its device: median of "
-        "up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one thread, ONNX and ncnn files with the "
-        "threads of the process",
+        protocol="wall-clock time of the model for {size} on the machine of the run, LR and output on its device: "
+        "median of up to five after up to three warm-ups, fewer of each after 10 s; on a CPU with one thread, ONNX and "
+        "ncnn files with the threads of the process",
     )
 
     def _cost(self, call: ModelCall) -> float:
@@ -229,7 +232,7 @@ def _outside_torch(call: ModelCall) -> bool:
     return bool(getattr(getattr(call.model, "network", call.model), "outside_torch", False))
 
 
-def counted(call: ModelCall, size: Size) -> float | None:
+def multiply_adds(call: ModelCall, size: StatedSize) -> float | None:
     """Count the multiply-adds of one output where the model is; None if they bypass torch."""
     lr = _lr_image(call, size)
     counter = operation_counter()
@@ -240,7 +243,9 @@ def counted(call: ModelCall, size: Size) -> float | None:
 
 @contextmanager
 def _attention_as_products() -> Iterator[None]:
-    """Let torch compute attention by matrix products, as on the meta device: its counter knows few of the fused kernels."""
+    """Let torch compute attention by matrix products, as on the meta device:
+    its counter knows few of the fused kernels.
+    """
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -261,7 +266,9 @@ def _on_meta_device(model: Model) -> Model:
 
 
 class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of live tensors that operations made, in this Python thread and the torch threads that it uses."""
+    """Counts the bytes of live tensors that operations made,
+    in this Python thread and the torch threads that it uses.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -280,7 +287,7 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def _times(call: ModelCall, size: Size, most: int) -> list[float]:
+def _times(call: ModelCall, size: StatedSize, most: int) -> list[float]:
     """Return the seconds of up to ``most`` outputs, of fewer if they take more than 10 s, without making LR."""
     times: list[float] = []
     while not times or (len(times) < most and sum(times) < _MOST_SECONDS):
@@ -291,7 +298,7 @@ def _times(call: ModelCall, size: Size, most: int) -> list[float]:
     return times
 
 
-def _lr_image(call: ModelCall, size: Size) -> Tensor:
+def _lr_image(call: ModelCall, size: StatedSize) -> Tensor:
     """Return a random LR image (3, h, w) in [0, 1] on the device of the model."""
     generator = torch.Generator().manual_seed(0)
     return torch.rand((3, *size.of_lr(call.model.scale)), generator=generator).to(call.device)

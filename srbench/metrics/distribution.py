@@ -37,8 +37,8 @@ class CRPS(EightBitMetric):
         per="image",
         any_samples=True,
         protocol=(
-            "uint8 RGB by {quantize}, mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| over n samples x of HR y, mean over "
-            "pixels and channels (fair: Ferro, 2014); the mean absolute error for one sample"
+            "uint8 RGB by {quantize}, mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| over n samples x of HR y, mean "
+            "over pixels and channels (fair: Ferro, 2014); the mean absolute error for one sample"
         ),
     )
 
@@ -62,8 +62,8 @@ class LPIPSEnergy(EightBitMetric):
         per="image",
         any_samples=True,
         protocol=(
-            "uint8 RGB by {quantize}, mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) over n samples x of HR y, where d is "
-            "the square root of LPIPS (0.1, AlexNet); sqrt(LPIPS) for one sample"
+            "uint8 RGB by {quantize}, mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) over n samples x of HR y, "
+            "where d is the square root of LPIPS (0.1, AlexNet); sqrt(LPIPS) for one sample"
         ),
     )
 
@@ -129,8 +129,8 @@ class Outside(ImageMetric):
         signature="RGB|ties-shared|v1",
         per="image",
         protocol=(
-            "uint8 RGB by {quantize}, share of values of HR below or above all n samples, where a value equal to t of them "
-            "at an end counts 1/(t+1); 200/(n+1) if calibrated"
+            "uint8 RGB by {quantize}, share of values of HR below or above all n samples, where a value equal to t of "
+            "them at an end counts 1/(t+1); 200/(n+1) if calibrated"
         ),
     )
 
@@ -184,12 +184,12 @@ class NLL(ModelPairMetric):
         signature="RGB|uniform|even|v1",
         per="image",
         protocol=(
-            "-log2 p(y + u | LR) / D + log2(255), D values of HR y in [0, 1], u uniform, 1/255 wide, seeded by the pixels of "
-            "HR, temperature 1, LR cropped to even sides and HR with it"
+            "-log2 p(y + u | LR) / D + log2(255), D values of HR y in [0, 1], u uniform, 1/255 wide, seeded by the "
+            "pixels of HR, temperature 1, LR cropped to even sides and HR with it"
         ),
     )
 
-    def of(self, call: ModelCall, pair: ImagePair) -> float | None:
+    def measure(self, call: ModelCall, pair: ImagePair) -> float | None:
         """Return bits per dimension, at temperature 1 whatever that of the call."""
         return proper_scores.bits_per_dimension(call.model, pair.lr.to(call.device), pair.hr.to(call.device))
 

@@ -177,7 +177,9 @@ def version_and_licence() -> tuple[str, str]:
 
 
 def _reason(error: Exception, printed: str) -> str:
-    """Describe the missing file and where to put it, if ``printed`` announces its download; else repeat pyiqa's message."""
+    """Describe the missing file and where to put it, if ``printed`` announces its download;
+    else repeat pyiqa's message.
+    """
     for address, path in re.findall(r'^Downloading: "(\S+)" to (.+)$', printed, re.MULTILINE):
         if not Path(path).exists():
             return f"it needs {address}; put that file at {path}"

@@ -1,13 +1,15 @@
 """The eight default metrics, CRPS and LPIPS energy as functions: ``psnr(sr, hr, channels="Y", border=4)``.
 
-Arguments: ``sr`` is one image (3, H, W) or a batch (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is clamped
-and floored to uint8, as a run saves it. ``hr`` and ``lr`` are one image for all, or n, one each. Tensors and arrays are
-taken. Options are those of the metric's class, such as ``channels`` of ``srbench run --metrics psnr+channels=Y``.
+Arguments: ``sr`` is one image (3, H, W) or a batch (n, 3, H, W), RGB: uint8, or floating point in [0, 1] that is
+clamped and floored to uint8, as a run saves it. ``hr`` and ``lr`` are one image for all, or n, one each. Tensors and
+arrays are taken. Options are those of the metric's class, such as ``channels`` of ``srbench run --metrics
+psnr+channels=Y``.
 
-Results: a float for one image; for a batch (n,) float64, a tensor on the CPU or an array, like the argument. They are the
-values of the table.
+Results: a float for one image; for a batch (n,) float64, a tensor on the CPU or an array, like the argument. They are
+the values of the table.
 
-Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and a value that an option does not take.
+Errors: MetricError for an argument that is no image or too small, sizes that do not fit, and a value that an option
+does not take.
 """
 
 from __future__ import annotations
@@ -78,8 +80,8 @@ def ssim(
     """Structural similarity to the HR image, in -1..1; 1 for identical images.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004, eq. 13, mean over
-    channels, for images of at least 7 pixels a side. By default with scikit-image's uniform window of 7x7 pixels; papers
-    of classic SR use ``channels="Y"``, ``window="gaussian11"`` and a ``border`` of as many pixels as the scale.
+    channels, for images of at least 7 pixels a side. By default with scikit-image's uniform window of 7x7 pixels;
+    papers of classic SR use ``channels="Y"``, ``window="gaussian11"`` and a ``border`` of as many pixels as the scale.
 
     Examples:
         >>> import numpy as np
@@ -100,8 +102,8 @@ def lpips(sr: Images, hr: Images, *, net: Net = "alex", trunk: Path | None = Non
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018, eq. 1: version 0.1,
     spatial mean, for images of at least 64 pixels a side, computed in float32 on the device of ``sr``. The weights of
-    AlexNet are packaged; ``net`` vgg or squeeze takes torchvision's, or the file ``trunk``. Features of a single HR image
-    are computed once for the batch.
+    AlexNet are packaged; ``net`` vgg or squeeze takes torchvision's, or the file ``trunk``. Features of a single HR
+    image are computed once for the batch.
 
     Examples:
         >>> import numpy as np
@@ -120,8 +122,8 @@ def lr_psnr(sr: Images, lr: Images) -> Values:
 
     Downscaling is MATLAB's antialiased bicubic ``imresize``, rounded to uint8 after each of its two passes (Keys, 1981;
     ``srbench.images.resize``), halves to even, as in the test code of SRFlow (Lugmayr et al., 2020). MATLAB itself
-    rounds halves up, so HR reaches 64 dB or more to an LR image made by MATLAB. The scale is H / h = W / w, which must be
-    an integer of at least 2.
+    rounds halves up, so HR reaches 64 dB or more to an LR image made by MATLAB. The scale is H / h = W / w, which must
+    be an integer of at least 2.
 
     Examples:
         >>> import numpy as np
@@ -170,8 +172,8 @@ def brisque(sr: Images) -> Values:
 def pique(sr: Images) -> Values:
     """Perception-based image quality evaluator: how distorted the active blocks are, in 0..100 (MATLAB: ``piqe``).
 
-    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015, for images of at least 16
-    pixels a side; docs/protocols.md has the steps. An image without active blocks scores 100.
+    Venkatanath et al., "Blind image quality evaluation using perception based features", 2015, for images of at least
+    16 pixels a side; docs/protocols.md has the steps. An image without active blocks scores 100.
 
     Examples:
         >>> import numpy as np
@@ -204,9 +206,9 @@ def crps(samples: Images, hr: Images) -> float:
     """Fair continuous ranked probability score of the samples of an image in grey levels; lower is better.
 
     mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| over samples x of HR y, mean over pixels and channels: lowest in
-    expectation for samples from the distribution of HR (Gneiting and Raftery, 2007, section 4.2), and comparable between
-    numbers of samples (Ferro, "Fair scores for ensemble forecasts", 2014). The mean absolute error for one sample.
-    ``samples`` are (n, 3, H, W), ``hr`` is one image.
+    expectation for samples from the distribution of HR (Gneiting and Raftery, 2007, section 4.2), and comparable
+    between numbers of samples (Ferro, "Fair scores for ensemble forecasts", 2014). The mean absolute error for one
+    sample. ``samples`` are (n, 3, H, W), ``hr`` is one image.
 
     Examples:
         >>> import numpy as np

@@ -70,8 +70,8 @@ class LoadedMetric:
 
     @property
     def sees(self) -> str:
-        """Input of the metric: ``returned`` for outputs before they are quantised, ``model`` if it runs the model, or
-        ``nothing``.
+        """Input of the metric: ``returned`` for outputs before they are quantised, ``model`` if it runs the model,
+        or ``nothing``.
         """
         if isinstance(self.metric, RowMetric):
             return "nothing"
@@ -125,11 +125,13 @@ def open_metric(text: str, quantize: str = "floor", samples: int | None = None) 
         sums = [sha256_file(file) for file in _files(arguments.values())]
         digest = sha256_texts(code, repr(sorted(arguments.items())), quantize, *sums)
     info = completed(metric, info, located(text), digest, quantize)
-    return LoadedMetric(metric, info if samples is None else counted(info, str(samples)))
+    return LoadedMetric(metric, info if samples is None else with_sample_count(info, str(samples)))
 
 
 def described(text: str) -> LoadedMetric:
-    """Create a metric for its description alone, without the digest, for which FID loads its network. Raises SRBenchError."""
+    """Create a metric for its description alone, without the digest, for which FID loads its network.
+    Raises SRBenchError.
+    """
     name, parameters = parse_metric(text)
     factory = _find_metric(name).factory
     metric: Metric = call(f"metric {text}", factory, **typed(f"metric {text}", factory, parameters))
@@ -138,7 +140,9 @@ def described(text: str) -> LoadedMetric:
 
 
 def is_of_many(text: str) -> bool:
-    """Return whether a metric measures many images or the model, not single images. Imports it, but does not create it."""
+    """Return whether a metric measures many images or the model, not single images.
+    Imports it, but does not create it.
+    """
     name, _ = parse_metric(text)
     if name.partition(":")[0] in registered(FAMILIES):
         return False
@@ -223,12 +227,14 @@ _PER: dict[type, tuple[str, ...]] = {
 
 
 def _checked_info(metric: Metric, what: str) -> MetricInfo:
-    """Return the information on a metric. Raises PluginError for an object that is no metric, and for invalid information."""
+    """Return the information on a metric. Raises PluginError for an object that is no metric,
+    and for invalid information.
+    """
     info = getattr(metric, "info", None)
     if not isinstance(metric, Metric):
         raise PluginError(
-            f"{what}: make its class a subclass of ImageMetric, SetMetric, ModelMetric, ModelPairMetric or RowMetric of "
-            "srbench.interfaces"
+            f"{what}: make its class a subclass of ImageMetric, SetMetric, ModelMetric, ModelPairMetric or RowMetric "
+            "of srbench.interfaces"
         )
     if not isinstance(info, MetricInfo):
         raise PluginError(f"{what} needs an attribute info (srbench.interfaces.MetricInfo)")
@@ -241,7 +247,8 @@ def _checked_info(metric: Metric, what: str) -> MetricInfo:
         raise PluginError(f'{what}: its map is {info.map!r}; make it MapInfo(unit="...", upper=255)')
     if (info.map is not None) != isinstance(metric, MappedMetric):
         raise PluginError(
-            f"{what}: map in its info goes with the base class MappedMetric and its method map; add what is missing, or drop both"
+            f"{what}: map in its info goes with the base class MappedMetric and its method map; add what is missing, "
+            "or drop both"
         )
     allowed = _PER[next(kind for kind in _PER if isinstance(metric, kind))]
     if isinstance(metric, ModelMetric):
@@ -274,7 +281,7 @@ def completed(metric: Metric, info: MetricInfo, spec: str, digest: str, quantize
     return replace(info, spec=spec, digest=digest, protocol=protocol, signature="|".join(filter(None, parts)))
 
 
-def counted(info: MetricInfo, samples: str) -> MetricInfo:
+def with_sample_count(info: MetricInfo, samples: str) -> MetricInfo:
     """Append the number of samples to the signature of a metric whose values depend on it."""
     depends = info.per in ("image", "group", "set") and not info.any_samples
     return replace(info, signature=f"{info.signature}|n{samples}") if depends else info

@@ -27,7 +27,8 @@ _FILES: dict[Net, str] = {
     "vgg": "vgg16-397923af.pth",
     "squeeze": "squeezenet1_1-b8a52dc0.pth",
 }
-"""Files of torchvision's ImageNet weights, whose names end in the first digits of their SHA-256; AlexNet's are packaged."""
+"""Files of torchvision's ImageNet weights, whose names end in the first digits of their SHA-256;
+AlexNet's are packaged."""
 NETS: dict[Net, str] = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet"}
 _MEAN = torch.tensor([-0.030, -0.088, -0.188]).view(3, 1, 1)
 _SCALE = torch.tensor([0.458, 0.448, 0.450]).view(3, 1, 1)
@@ -113,7 +114,7 @@ class Network:
         ]
 
 
-class Features:
+class HeldFeatures:
     """Features of images by a network, computed when they are first asked for, and held if those of all fit."""
 
     def __init__(self, network: Network, images: Sequence[Tensor] | Tensor) -> None:
@@ -142,7 +143,8 @@ def fits(features: Sequence[Tensor], images: int) -> bool:
 class _AlexNet(nn.Module):
     """The convolutions of torchvision's AlexNet; returns the outputs of its five ReLUs.
 
-    The lpips package imports torchvision for it, which takes long in every process compared with measuring small images.
+    The lpips package imports torchvision for it, which takes long in every process compared with measuring small
+    images.
     """
 
     def __init__(self) -> None:
@@ -196,9 +198,11 @@ def load_network(parts: Parts, device: torch.device) -> Network:
     return Network(parts, device)
 
 
-def features_of(hr: Tensor, images: Tensor, parts: Parts, shared: Shared) -> tuple[list[Tensor], Features]:
-    """Return the features of HR (3, H, W) and of images (n, 3, H, W), on the device of the images, shared by all metrics."""
+def features_of(hr: Tensor, images: Tensor, parts: Parts, shared: Shared) -> tuple[list[Tensor], HeldFeatures]:
+    """Return the features of HR (3, H, W) and of images (n, 3, H, W), on the device of the images,
+    shared by all metrics.
+    """
     device = images.device
     network = load_network(parts, device)
     of_hr = shared.once(hr, ("LPIPS", parts, device), lambda: network.features(hr.to(device)))
-    return of_hr, shared.once(images, ("features of LPIPS", parts), lambda: Features(network, images))
+    return of_hr, shared.once(images, ("features of LPIPS", parts), lambda: HeldFeatures(network, images))

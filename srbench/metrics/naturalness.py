@@ -19,7 +19,7 @@ from srbench.metrics.scene_statistics import (
     fit_asymmetric,
     fit_symmetric,
     grey,
-    half,
+    halve,
     neighbour_products,
 )
 
@@ -92,7 +92,7 @@ def _whole_blocks(image: Array) -> Array:
 def _niqe_features(image: Array) -> Array:
     """Map (H, W) in whole blocks to (blocks, 36): 18 features of every block at full and at half size."""
     columns: list[Array] = []
-    for scaled, size in ((image, _NIQE_BLOCK), (half(image), _NIQE_BLOCK // 2)):
+    for scaled, size in ((image, _NIQE_BLOCK), (halve(image), _NIQE_BLOCK // 2)):
         blocks = _blocks(contrast_normalised(scaled, "nearest"), size)
         fit = fit_asymmetric(blocks)
         columns += [fit.shape, np.mean(fit.scales, axis=0)]
@@ -148,7 +148,7 @@ class BRISQUE(_Naturalness):
 def _brisque_features(image: Array) -> Array:
     """Map (H, W) to (36,): 18 features of the image at full and at half size."""
     numbers: list[float | Array] = []
-    for scaled in (image, half(image)):
+    for scaled in (image, halve(image)):
         field = contrast_normalised(scaled, "constant")
         shape, deviation = fit_symmetric(field)
         numbers += [shape, deviation**2]

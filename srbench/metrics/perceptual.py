@@ -41,7 +41,8 @@ class LPIPS(EightBitMetric, MappedMetric):
             signature=f"RGB|{network}|v1",
             map=LPIPS_MAP,
             protocol=(
-                f"version 0.1, {NETS[net]}{weights}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial mean"
+                f"version 0.1, {NETS[net]}{weights}, uint8 RGB by {{quantize}}, scaled to -1..1, whole image, spatial "
+                "mean"
             ),
         )
 

@@ -1,8 +1,8 @@
 """Proper scores of the samples of an image as a distribution: fair CRPS, LPIPS energy, bits per dimension.
 
-A score is proper if, in expectation, no distribution has a lower score than that from which HR comes (Gneiting and Raftery,
-"Strictly proper scoring rules, prediction, and estimation", 2007). A score of samples one by one, such as PSNR, is not: it
-prefers equal samples.
+A score is proper if, in expectation, no distribution has a lower score than that from which HR comes (Gneiting and
+Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007). A score of samples one by one, such as
+PSNR, is not: it prefers equal samples.
 
 CRPS and LPIPS energy are mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) for samples x_1 ... x_n, HR y and a distance
 d. The distances of HR and samples are a matrix (n + 1, n + 1), HR first, computed once for all that follows from it.
@@ -37,9 +37,9 @@ class Density(Protocol):
 def fair_crps(samples: Tensor, hr: Tensor) -> float:
     """Fair continuous ranked probability score in grey levels, mean over pixels and channels; lower is better.
 
-    mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| (Gneiting and Raftery 2007, section 4.2, with the divisor n(n-1) of Ferro,
-    "Fair scores for ensemble forecasts", 2014). Unlike with the divisor n^2, the expectation does not depend on n.
-    The mean absolute error for n = 1. Sums are exact.
+    mean_i |x_i - y| - 1/(2n(n-1)) sum_ij |x_i - x_j| (Gneiting and Raftery 2007, section 4.2, with the divisor n(n-1)
+    of Ferro, "Fair scores for ensemble forecasts", 2014). Unlike with the divisor n^2, the expectation does not depend
+    on n. The mean absolute error for n = 1. Sums are exact.
 
     Args:
         samples: (n, 3, H, W) uint8.
@@ -62,8 +62,9 @@ def fair_crps(samples: Tensor, hr: Tensor) -> float:
 def pairwise_lpips(samples: Tensor, hr: Tensor, shared: Shared | None = None) -> Tensor:
     """LPIPS on AlexNet between HR and samples: (n + 1, n + 1) float64 on the CPU, symmetric, HR first.
 
-    The first row holds 0 and LPIPS of each sample to HR, as ``LPIPS`` computes it. Features of an image are computed once,
-    unless they exceed ``lpips_network.HELD`` bytes: then images are compared in blocks, in bounded memory and more time.
+    The first row holds 0 and LPIPS of each sample to HR, as ``LPIPS`` computes it. Features of an image are computed
+    once, unless they exceed ``lpips_network.HELD`` bytes: then images are compared in blocks, in bounded memory and
+    more time.
 
     Args:
         samples: (n, 3, H, W) uint8, of at least 64 pixels a side.
@@ -96,9 +97,9 @@ def pairwise_lpips(samples: Tensor, hr: Tensor, shared: Shared | None = None) ->
 def lpips_energy(distances: Tensor) -> float:
     """Fair energy score of samples in the features of LPIPS; 0 and up in expectation, lower is better.
 
-    mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) with d = sqrt(LPIPS). LPIPS is sum_l mean_hw sum_c w_c (f_a - f_b)^2
-    with w_c >= 0, so d is the Euclidean distance of the features times sqrt(w_c / (h w)), and this is the energy score
-    (Gneiting and Raftery 2007, section 4.3, with exponent 1), strictly proper for the distribution of these
+    mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) with d = sqrt(LPIPS). LPIPS is sum_l mean_hw sum_c w_c (f_a -
+    f_b)^2 with w_c >= 0, so d is the Euclidean distance of the features times sqrt(w_c / (h w)), and this is the energy
+    score (Gneiting and Raftery 2007, section 4.3, with exponent 1), strictly proper for the distribution of these
     features. sqrt(LPIPS) for n = 1.
 
     Args:
@@ -123,12 +124,13 @@ def lpips_pairs(distances: Tensor) -> float:
 
 
 def bits_per_dimension(model: object, lr: Tensor, hr: Tensor) -> float | None:
-    """Negative log-likelihood of an 8-bit HR image in bits per value; lower is better. None for models without ``log_prob``.
+    """Negative log-likelihood of an 8-bit HR image in bits per value; lower is better. None for models without
+    ``log_prob``.
 
     -log p(y + u | lr) / (D ln 2) + log2(255), D values y in [0, 1], u uniform in +-1/510: an upper bound of the
-    discrete negative log-likelihood in expectation over u (Theis et al., "A note on the evaluation of generative models",
-    2016, section 3.1). u is seeded by the pixels of HR, so it is the same for all models. Infinite where the density
-    of a model is 0.
+    discrete negative log-likelihood in expectation over u (Theis et al., "A note on the evaluation of generative
+    models", 2016, section 3.1). u is seeded by the pixels of HR, so it is the same for all models. Infinite where the
+    density of a model is 0.
 
     LR is cropped to even sides, at the bottom and right, and HR with it: flows halve the sides of images, and the
     density of an image that was padded for this is not that of HR.
@@ -159,7 +161,8 @@ def require_eight_bits(samples: Tensor, hr: Tensor) -> None:
     """Raise MetricError unless samples are (n, 3, H, W) with n > 0 and HR is (3, H, W), both uint8."""
     if samples.ndim != 4 or not len(samples) or samples.shape[1:] != hr.shape or len(hr) != 3:
         raise MetricError(
-            f"samples are {tuple(samples.shape)} and HR is {tuple(hr.shape)}; give (n, 3, H, W) with n > 0 and (3, H, W)"
+            f"samples are {tuple(samples.shape)} and HR is {tuple(hr.shape)}; give (n, 3, H, W) with n > 0 and (3, H, "
+            "W)"
         )
     for dtype in (samples.dtype, hr.dtype):
         if dtype != torch.uint8:
@@ -167,6 +170,8 @@ def require_eight_bits(samples: Tensor, hr: Tensor) -> None:
 
 
 def _fair(distances: Tensor) -> float:
-    """Return mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) of distances (n + 1, n + 1), y first; d(x_1, y) for n = 1."""
+    """Return mean_i d(x_i, y) - 1/(2n(n-1)) sum_ij d(x_i, x_j) of distances (n + 1, n + 1), y first;
+    d(x_1, y) for n = 1.
+    """
     n = len(distances) - 1
     return float(distances[0, 1:].mean() - distances[1:, 1:].sum() / max(2 * n * (n - 1), 1))

@@ -19,8 +19,8 @@ from srbench.words import listed
 class Ratings(RowMetric):
     """A column of a CSV file with the columns ``image``, ``row`` and optionally ``sample``.
 
-    ``row`` is a row of the table in file names, such as ``srflow-t0.85`` or ``rrdb``; ``sample`` counts from 0. The value
-    of an image is the mean over its rated samples. ``better`` is ``higher`` or ``lower``.
+    ``row`` is a row of the table in file names, such as ``srflow-t0.85`` or ``rrdb``; ``sample`` counts from 0. The
+    value of an image is the mean over its rated samples. ``better`` is ``higher`` or ``lower``.
 
     Raises MetricError for a file that cannot be read, a column that it lacks, and a line that is no rating.
     """
@@ -60,8 +60,8 @@ class Ratings(RowMetric):
                         value = math.nan
                     if not (row and image and math.isfinite(value)) or (text and sample is None):
                         raise MetricError(
-                            f"{self.file}: line {lines.line_num} is no rating; give image, row, a number as {self.column}, "
-                            "and sample, if any, as 0, 1, ..."
+                            f"{self.file}: line {lines.line_num} is no rating; give image, row, a number as "
+                            f"{self.column}, and sample, if any, as 0, 1, ..."
                         )
                     if sample in own or (own and (sample is None) != (None in own)):
                         raise MetricError(
@@ -75,7 +75,7 @@ class Ratings(RowMetric):
             raise MetricError(f"{self.file}: has no ratings; add lines with image, row and {self.column}")
         return ratings
 
-    def of(self, row: str, image: str, samples: int) -> float | None:
+    def measure(self, row: str, image: str, samples: int) -> float | None:
         """Return the mean rating of an image of a row. Raises MetricError for an image or sample that there is not."""
         if row not in self.ratings:
             if row not in self._unrated:

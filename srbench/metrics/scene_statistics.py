@@ -80,7 +80,7 @@ def _smooth(image: Array, border: Literal["nearest", "constant"]) -> Array:
     return np.asarray(smooth, dtype=np.float64)
 
 
-def half(image: Array) -> Array:
+def halve(image: Array) -> Array:
     """Downscale (H, W) to (ceil(H/2), ceil(W/2)) like MATLAB's imresize by 0.5."""
     height, width = image.shape
     # Odd sides are made even. Eight more mirrored rows, as in imresize, keep the kernel away from the edge.

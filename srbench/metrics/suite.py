@@ -108,7 +108,9 @@ def _members(names: Iterable[str]) -> list[str]:
 
 
 def needing(columns: Iterable[str], lacking: Collection[Need]) -> list[MetricInfo]:
-    """Return the registered metrics among columns that need something that is lacking. Imports torch, unless nothing is."""
+    """Return the registered metrics among columns that need something that is lacking.
+    Imports torch, unless nothing is.
+    """
     ours = (column for column in columns if lacking and parse_metric(column)[0] in registered("metrics"))
     return [metric.info for metric in map(described, ours) if set(lacking) & set(metric.needs)]
 

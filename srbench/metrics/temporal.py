@@ -1,8 +1,8 @@
 """Temporal metrics of a clip: how differently from HR its outputs change from one frame to the next.
 
 Definitions of tOF and tLP in Chu et al., "Learning temporal coherence via self-supervision for GAN-based video
-generation" (TecoGAN), 2020. The paper leaves open what its released code (metrics.py) does, and tables print the numbers
-of that code, so both functions follow it:
+generation" (TecoGAN), 2020. The paper leaves open what its released code (metrics.py) does, and tables print the
+numbers of that code, so both functions follow it:
 
 - The first two and the last two frames are left out.
 - Distances are averaged over a central window, whose height and width are the largest multiples of 32 that leave at
@@ -117,14 +117,16 @@ class _Temporal(SetMetric):
             per="group",
             any_samples=True,
             protocol=(
-                f"{self.words}, as released with TecoGAN (Chu et al., 2020): first outputs of consecutive frames, uint8 "
-                f"RGB by {{quantize}}, without the first {skipped} and last {skipped} frames of a clip, mean over a "
-                f"central window with sides in multiples of {_BLOCK}"
+                f"{self.words}, as released with TecoGAN (Chu et al., 2020): first outputs of consecutive frames, "
+                f"uint8 RGB by {{quantize}}, without the first {skipped} and last {skipped} frames of a clip, mean "
+                f"over a central window with sides in multiples of {_BLOCK}"
             ),
         )
 
     def __call__(self, outputs: ImageSet) -> float:
-        """Measure a clip, frame by frame. Raises MetricError for a clip that is too short, or frames that are too small."""
+        """Measure a clip, frame by frame. Raises MetricError for a clip that is too short,
+        or frames that are too small.
+        """
         height, width = outputs[0].first.shape[-2:]
         window = _window(len(outputs), (height, width), self._skipped, self.title, self.smallest_side)
         frame_indices = range(len(outputs))[window.frames]
@@ -189,13 +191,15 @@ def _clips(sr: Images, hr: Images) -> tuple[Tensor, Tensor]:
 
 
 def _window(length: int, sides: Sequence[int], skipped: int, title: str, smallest_side: int) -> _Window:
-    """Return the frames that count and the window. Raises MetricError for a clip too short, and for frames too small."""
+    """Return the frames that count and the window. Raises MetricError for a clip too short,
+    and for frames too small.
+    """
     if skipped < 0:
         raise MetricError(f"{title} cannot leave out {skipped} frames; give skipped as 0 or a larger number")
     if length < 2 * skipped + 2:
         raise MetricError(
-            f"a clip of {number_of(length, 'frame')} is too short for {title}, which leaves out {skipped} at both ends and "
-            f"compares neighbours; give at least {2 * skipped + 2} frames, or skipped=0"
+            f"a clip of {number_of(length, 'frame')} is too short for {title}, which leaves out {skipped} at both ends "
+            f"and compares neighbours; give at least {2 * skipped + 2} frames, or skipped=0"
         )
     if min(sides) < smallest_side + _BORDERS:
         raise MetricError(

@@ -94,7 +94,8 @@ def iterate_samples(
     device: str,
     progress: Callable[[float], None],
 ) -> Iterator[Tensor]:
-    """Yield the samples of ``upscale``, (3, s*h, s*w) each. If ``sampling`` has a tile, they need the memory of one sample.
+    """Yield the samples of ``upscale``, (3, s*h, s*w) each. If ``sampling`` has a tile, they need the memory of one
+    sample.
 
     ``progress`` is called with the fraction of the work done since the last call, only with tiles. Raises ModelError
     as ``upscale`` does.

@@ -62,8 +62,8 @@ class ModelSpec:
     """A parsed name of a model."""
 
     kind: Literal["registered", "code", "network", "folder"]
-    """A registered model; a class or function in a file or module; a file with a complete network; results made elsewhere.
-    Decided once, when the name is parsed."""
+    """A registered model; a class or function in a file or module; a file with a complete network; results made
+    elsewhere. Decided once, when the name is parsed."""
     text: str
     typed_label: str
     """Label before ``=``; empty without a label."""
@@ -222,7 +222,9 @@ def _options(text: str) -> tuple[str, tuple[bool, bool, int | None]]:
 
 
 def split_label(text: str) -> tuple[str | None, str]:
-    """Split ``label=NAME`` into label and name. A ``=`` after a colon or a slash belongs to a path: the label is None."""
+    """Split ``label=NAME`` into label and name. A ``=`` after a colon or a slash belongs to a path:
+    the label is None.
+    """
     label, equals, rest = text.partition("=")
     return (label, rest) if equals and not re.search("[:/]", label) else (None, text)
 
@@ -234,7 +236,9 @@ def require_label(label: str, text: str) -> None:
 
 
 def with_absolute_paths(text: str) -> str:
-    """The name with absolute paths, for the same model under the same label in any folder; text that is no name as it is."""
+    """The name with absolute paths, for the same model under the same label in any folder;
+    text that is no name as it is.
+    """
     try:
         spec = ModelSpec.parse(text)
     except PluginError:

@@ -71,8 +71,8 @@ class ResultFolder:
     def names(self, *, in_clips: bool = False) -> tuple[str, ...]:
         """Names of the images, inferred from the files alone; samples of an image share its name.
 
-        Raises SRBenchError if the files leave the names ambiguous: in subfolders, unless these are ``in_clips``, or if a
-        name has both a single result and samples.
+        Raises SRBenchError if the files leave the names ambiguous: in subfolders, unless these are ``in_clips``, or if
+        a name has both a single result and samples.
         """
         if self._has_subfolders and not in_clips:
             raise SRBenchError(
@@ -112,8 +112,8 @@ class ResultFolder:
         return [str(path.relative_to(self.folder).with_suffix("")) for path in stems if path not in used]
 
     def without_partner(self, names: Collection[str], hr: object, limit: int | None = None) -> list[Unpaired]:
-        """Unpaired images of the folder and of ``hr``, the folder of these names, of which only the first ``limit`` count
-        as missing. Raises errors as ``unpaired`` does.
+        """Unpaired images of the folder and of ``hr``, the folder of these names, of which only the first ``limit``
+        count as missing. Raises errors as ``unpaired`` does.
         """
         return without_partner(names, hr, self.stems, self.folder, self.ending, self.unpaired(names), limit)
 

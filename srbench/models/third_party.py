@@ -38,8 +38,8 @@ _LONGEST = 200
 """Largest number of characters that an error message quotes of another library's."""
 _CPU = "CPUExecutionProvider"
 _PROVIDERS = {"cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})}
-"""ONNX Runtime's execution providers for devices other than the CPU, with options: float32 in full, as on the CPU, and no
-trials of convolutions against the clock, which are slow for every new size and may end differently every time."""
+"""ONNX Runtime's execution providers for devices other than the CPU, with options: float32 in full, as on the CPU, and
+no trials of convolutions against the clock, which are slow for every new size and may end differently every time."""
 _NCNN_GRAPH = "7767517"
 """First line of an ncnn graph."""
 _KEEP_CHANNELS = ("Input", "Split", "BinaryOp", "UnaryOp", "Scale", "Padding", "Interp")
@@ -283,7 +283,9 @@ class NcnnModel(OutsideTorch):
 
 
 def _layers(path: Path) -> list[list[str]]:
-    """Layers of an ncnn graph: type, name, numbers of inputs and outputs, their names, parameters. Raises ModelError."""
+    """Layers of an ncnn graph: type, name, numbers of inputs and outputs, their names, parameters.
+    Raises ModelError.
+    """
     magic, *lines = path.read_text(errors="replace").splitlines() or [""]
     layers = [line.split() for line in lines[1:] if line.strip()]
     if magic.strip() != _NCNN_GRAPH or any(len(layer) < 4 or not "".join(layer[2:4]).isdigit() for layer in layers):
@@ -292,7 +294,8 @@ def _layers(path: Path) -> list[list[str]]:
 
 
 def _input_channels(layers: list[list[str]]) -> int:
-    """Channels of the input of an ncnn graph, by the weights of the first convolution that it enters; 3 if there is none.
+    """Channels of the input of an ncnn graph, by the weights of the first convolution that it enters; 3 if there is
+    none.
 
     ncnn itself accepts any number, and computes nonsense.
     """
@@ -331,7 +334,9 @@ def _rgb_input(session: Any, path: Path) -> str:  # noqa: ANN401
 
 
 def _in_float32(output: object) -> Tensor:
-    """Convert an output to float32. Raises ModelError unless it is a floating-point tensor: integers would be levels."""
+    """Convert an output to float32. Raises ModelError unless it is a floating-point tensor:
+    integers would be levels.
+    """
     if not isinstance(output, Tensor):
         raise ModelError(f"returns {type(output).__name__}; it has to return a single tensor (n, 3, H, W)")
     if not output.is_floating_point():

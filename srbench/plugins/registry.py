@@ -127,7 +127,8 @@ def call(action: str, function: Callable[..., Any], /, *arguments: Any, **named:
     """Call a plug-in's code; ``action`` describes the call in messages.
 
     Passes on SRBenchErrors and turns any other exception, including ``sys.exit``, into a PluginError naming the line of
-    the plug-in that failed. If the code changes the working folder, it is changed back, so that relative paths stay valid.
+    the plug-in that failed. If the code changes the working folder, it is changed back, so that relative paths stay
+    valid.
     """
     try:
         with chdir("."):
@@ -216,8 +217,8 @@ def _require_own_modules(module: str, file: Path) -> None:
         # identical copies are harmless
         if not any(path.is_file() and filecmp.cmp(path, source, shallow=False) for path in found):
             raise PluginError(
-                f"{file}: imports {name}, but Python has already found {locations[0]} by that name; rename {source.name}, "
-                f"run the plug-ins separately, or move {file.name} to another folder"
+                f"{file}: imports {name}, but Python has already found {locations[0]} by that name; rename "
+                f"{source.name}, run the plug-ins separately, or move {file.name} to another folder"
             )
 
 

@@ -100,7 +100,9 @@ class Runs:
     """
 
     def __init__(self, runs: Sequence[Run], columns: Mapping[MetricKey, MetricInfo] | None = None) -> None:
-        """Unite runs. ``columns`` has the metrics of a group of tables, from ``united_metrics``; by default, of these runs."""
+        """Unite runs. ``columns`` has the metrics of a group of tables, from ``united_metrics``;
+        by default, of these runs.
+        """
         if columns is None:
             columns = united_metrics(runs)
         self.runs = _labelled([_with_names(run, columns) for run in runs])
@@ -114,8 +116,8 @@ class Runs:
             invocations=commands,
             metrics=tuple(metric for metric in columns.values() if metric.name in measured),
         )
-        """Protocol, models, settings: those of the first run, with the largest number of samples. Metrics and commands:
-        those of all runs."""
+        """Protocol, models, settings: those of the first run, with the largest number of samples.
+        Metrics and commands: those of all runs."""
         self.metrics = (*self.manifest.of_images, *self.manifest.of_many)
         """Metrics of all runs; those of images come first."""
         self.protocol = self.manifest.protocol
@@ -213,7 +215,9 @@ class Runs:
         return [(run, of_run[image]) for run, of_run in self.by_setting[setting].items() if image in of_run]
 
     def _best_verified(self, setting: Setting) -> list[Run]:
-        """Return the runs of a line that have the verdict of its first run: no other values stand beside that verdict."""
+        """Return the runs of a line that have the verdict of its first run:
+        no other values stand beside that verdict.
+        """
         runs = list(self.by_setting[setting])
         return [run for run in runs if run.state == runs[0].state]
 
@@ -291,8 +295,8 @@ def by_setting(measurements: Iterable[Measurement]) -> dict[Setting, list[Measur
 def read_results(folders: Iterable[Path]) -> Runs:
     """Read the run folders of one table; shards of one request are joined.
 
-    Raises ReportError, which names the ``difference``, if the runs cannot share a table, and SRBenchError if a folder is
-    no run or has no results.
+    Raises ReportError, which names the ``difference``, if the runs cannot share a table, and SRBenchError if a folder
+    is no run or has no results.
     """
     runs = list(map(read_run, dict.fromkeys(folders)))
     for run, other in combinations(runs, 2):  # a run that lacks an image may agree with two runs that differ in it
@@ -312,7 +316,8 @@ def mean_of(measurement: Measurement, metric: MetricInfo) -> float:
 def difference(run: Run, other: Run) -> str:
     """Describe the first difference that keeps two runs out of one table; empty if there is none.
 
-    Protocol, names of the requested images, their groups if means are over groups, and the pixels of LR and HR must agree.
+    Protocol, names of the requested images, their groups if means are over groups, and the pixels of LR and HR must
+    agree.
     """
     here, there = run.folder.manifest, other.folder.manifest
     for name, words in _PROTOCOL.items():
@@ -336,7 +341,9 @@ def difference(run: Run, other: Run) -> str:
 
 
 def united_metrics(runs: Sequence[Run]) -> dict[MetricKey, MetricInfo]:
-    """Return the metrics of some runs by column, with different names; those of several runs in the order of the suite."""
+    """Return the metrics of some runs by column, with different names;
+    those of several runs in the order of the suite.
+    """
     columns: dict[MetricKey, MetricInfo] = {}
     for metric in (metric for run in runs for metric in run.metrics.values()):
         columns.setdefault(metric_key(metric), metric)

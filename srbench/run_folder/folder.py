@@ -197,7 +197,9 @@ class RunFolder:
         return [score for score in self.scores_of(sample, self.manifest.of_images) if score is not None]
 
     def scores_of_many(self, setting: Setting, metric: MetricInfo) -> list[tuple[Subject, ScoreRecord | None]]:
-        """Return the subjects of a metric that is not one of images, each with the record of its value, failed or not."""
+        """Return the subjects of a metric that is not one of images, each with the record of its value,
+        failed or not.
+        """
         samples = self.sampled(setting)
         if not samples:  # perhaps the folder lacks the model
             return []
@@ -288,7 +290,9 @@ def read_sums(path: Path) -> dict[str, str] | None:
 
 
 def sums_of(folder: RunFolder) -> dict[str, str]:
-    """Return the SHA-256 of manifest and records as they are on the disk, and of saved images as recorded, by file name."""
+    """Return the SHA-256 of manifest and records as they are on the disk, and of saved images as recorded,
+    by file name.
+    """
     files = [folder.path / name for name in (MANIFEST, *(kind.FILE for kind in records.KINDS))]
     sums = {file.name: sha256_file(file) for file in files if file.exists()}
     images = {file.relative_to(folder.path).as_posix(): str(image.sha256) for file, image in folder.kept_images()}
@@ -296,7 +300,9 @@ def sums_of(folder: RunFolder) -> dict[str, str]:
 
 
 def edited_records(folder: RunFolder) -> list[str]:
-    """Return the names of records, or the manifest, that do not match SHA256SUMS; none while a command is unfinished."""
+    """Return the names of records, or the manifest, that do not match SHA256SUMS;
+    none while a command is unfinished.
+    """
     commands, sums = folder.manifest.invocations, read_sums(folder.path) or {}
     if not commands or commands[-1].finished is None:
         return []

@@ -1,4 +1,6 @@
-"""The current measurements of a run folder: the outputs of every setting on every image, with their values; failures."""
+"""The current measurements of a run folder: the outputs of every setting on every image,
+with their values; failures.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def measurements_of(folder: RunFolder) -> list[Measurement]:
 
 
 def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
-    """Return the measurement of a successful record. Raises RunFolderError if a metric lacks a value for some sample."""
+    """Return the measurement of a successful record. Raises RunFolderError if a metric lacks a value
+    for some sample.
+    """
     scores = folder.scores_on(sample)
     values = {score.metric: score.value for score in scores if not score.failed}
     requested = folder.manifest.protocol.samples
@@ -76,7 +80,8 @@ def _measurement(folder: RunFolder, sample: SampleRecord) -> Measurement:
 
 
 OfMany = Callable[[MetricInfo, Sequence[Measurement]], dict[str, Value | None]]
-"""Maps a metric of groups, of all images or of the model, and the measurements of a setting, to its values by subject."""
+"""Maps a metric of groups, of all images or of the model, and the measurements of a setting,
+to its values by subject."""
 
 
 def values_of(

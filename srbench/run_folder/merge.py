@@ -131,8 +131,8 @@ def _check_unchanged(folder: RunFolder) -> None:
         )
     if edited := sorted(name for name in {*stated, *actual} if stated.get(name) != actual.get(name)):
         raise RunFolderError(
-            f"{folder.path}: {listed(edited)} changed since srbench wrote {SUMS}; restore what was changed, or run again "
-            "with another --out"
+            f"{folder.path}: {listed(edited)} changed since srbench wrote {SUMS}; restore what was changed, or run "
+            "again with another --out"
         )
     for file in folder.foreign_images():
         raise RunFolderError(f"{file}: does not match its record; see srbench verify, then run again")

@@ -96,8 +96,8 @@ class Invocation:
     settings: tuple[Setting, ...]
     images: tuple[str, ...]
     metrics: tuple[str, ...]
-    """Metrics that it measured for all samples without them, including samples of earlier commands; in a shard, of images
-    alone.
+    """Metrics that it measured for all samples without them, including samples of earlier commands;
+    in a shard, of images alone.
     """
     started: str
     finished: str | None
@@ -193,7 +193,9 @@ class Manifest:
 
     @cached_property
     def missing_shards(self) -> str:
-        """Phrase on shards of the requests of which no command of the run processed all images; empty if there are none."""
+        """Phrase on shards of the requests of which no command of the run processed all images;
+        empty if there are none.
+        """
         requests = dict.fromkeys(
             (setting, call.request.limit, parse_shard(call.request.shard)[1])
             for call in self.invocations
@@ -227,7 +229,8 @@ def tasks(scales: Iterable[int]) -> str:
 def protocol_line(label: str, metrics: Sequence[MetricInfo], units: str = IMAGES) -> str:
     """Describe the protocol of a table in one line: the words of its suite, or else the signatures of its columns.
 
-    ``units`` are what means are over, as in ``Values``. The number of samples is that of a column's signature (``|n10``).
+    ``units`` are what means are over, as in ``Values``. The number of samples is that of a column's signature
+    (``|n10``).
     """
     means = "" if units == IMAGES else f" Means are over {units}, whose images are averaged first."
     name = label.partition("@")[0]

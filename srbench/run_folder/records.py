@@ -168,7 +168,8 @@ class ScoreRecord(_Record, frozen=True):
     FILE: ClassVar[str] = "rows.jsonl"
 
     subject: str
-    """The image or the group of images that has the value; empty for a value of all images together, or of the model."""
+    """The image or the group of images that has the value;
+    empty for a value of all images together, or of the model."""
     model: str
     temperature: float | None
     metric: str

@@ -1,4 +1,6 @@
-"""A request: the options of a command line or call as data, with their limits. Nothing that they name is opened here."""
+"""A request: the options of a command line or call as data, with their limits.
+Nothing that they name is opened here.
+"""
 
 from __future__ import annotations
 

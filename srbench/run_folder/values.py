@@ -20,9 +20,9 @@ from srbench.words import number_of
 COLUMNS = ("model", "temperature", "image", "sample", "metric", "value")
 """Columns of tidy values: one row per number."""
 TOLERANCE = 1e-5
-"""Relative difference up to which two values count as equal, across processors, numbers of threads and library versions.
-SSE instead of AVX-512 instructions move PSNR of SRFlow by 2e-7 of itself, and LPIPS by 2e-6; a table prints digits of
-1e-4 of a value or more."""
+"""Relative difference up to which two values count as equal, across processors, numbers of threads and library
+versions. SSE instead of AVX-512 instructions move PSNR of SRFlow by 2e-7 of itself, and LPIPS by 2e-6; a table prints
+digits of 1e-4 of a value or more."""
 SET_TOLERANCE = 1e-3
 """The same for FID and KID; FID needs the root of a matrix that is singular for fewer images than features."""
 
@@ -60,7 +60,9 @@ class Values:
 
     @cached_property
     def is_dependent(self) -> bool:
-        """True if images of one group count one by one: no tests and no intervals, as frames of a clip are much alike."""
+        """True if images of one group count one by one: no tests and no intervals,
+        as frames of a clip are much alike.
+        """
         images = {image for images in self.images.values() for image in images if image in self.ungrouped}
         return len({self.ungrouped[image] for image in images}) < len(images)
 

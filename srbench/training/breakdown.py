@@ -1,4 +1,6 @@
-"""Detection of broken steps: an exploding loss, or a non-finite loss or gradient. Ten in a row end a training, or the last."""
+"""Detection of broken steps: an exploding loss, or a non-finite loss or gradient.
+Ten in a row end a training, or the last.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Breakdowns(SavedState):
 
 
 def breakdown(learner: Learner, batch: Batch, in_a_row: int, kept: int, config: TrainingConfig) -> TrainingError:
-    """The error of a training whose last ``in_a_row`` steps, up to ``batch``, broke down; ``kept`` is the step of the last checkpoint, or 0.
+    """The error of a training whose last ``in_a_row`` steps, up to ``batch``, broke down; ``kept`` is the step of the
+    last checkpoint, or 0.
 
     The loss is computed again, in the precision of the step, to find the layer.
     """

@@ -114,13 +114,15 @@ class TrainingConfig:
             ]
             use = f"use {', '.join(suitable)} processes, " if suitable else ""
             raise TrainingError(
-                f"training.batch {self.batch} cannot be split equally among {number_of(processes, 'process', 'processes')} "
-                f"in {number_of(self.grad_accumulation, 'part')} each; {use}make it a multiple of {parts}, or change "
-                "training.grad_accumulation"
+                f"training.batch {self.batch} cannot be split equally among "
+                f"{number_of(processes, 'process', 'processes')} in {number_of(self.grad_accumulation, 'part')} each; "
+                f"{use}make it a multiple of {parts}, or change training.grad_accumulation"
             )
 
     def check_precision(self, device: str) -> None:
-        """Raise TrainingError if a type of devices (``cpu``, ``cuda``, ``mps``) has no instructions for the precision."""
+        """Raise TrainingError if a type of devices (``cpu``, ``cuda``,
+        ``mps``) has no instructions for the precision.
+        """
         if self.precision == "tf32" and device != TF32_DEVICE:
             raise TrainingError(f"training.precision is tf32, which only NVIDIA GPUs have, not {device}; use float32")
         if self.precision == "bfloat16" and not has_bfloat16(device):

@@ -111,7 +111,8 @@ def noise(patches: int, scale: int, config: TrainingConfig, device: torch.device
 def measured_cost(take_step: Callable[[], object], device: torch.device) -> StepCost:
     """Take three steps and measure them. Raises as the steps do."""
     with operation_counter() as counter:
-        # Counts by module, which torch has no option to leave out, have hooks that fail if a backward pass calls modules.
+        # Counts by module, which torch has no option to leave out, have hooks that fail if a backward pass calls
+        # modules.
         counter.mod_tracker.__exit__()
         take_step()
     with usage_on(str(device)) as usage:
@@ -152,7 +153,10 @@ def _cost_lines(
     yield f"            {part} at a time: {number_of(processes, 'process', 'processes')}, grad_accumulation {parts}"
     if parts != config.grad_accumulation:
         wanted = number_of(share // config.grad_accumulation, "patch", "patches")
-        yield f"            {wanted} at a time need more memory than {device} has; --set training.grad_accumulation={parts}"
+        yield (
+            f"            {wanted} at a time need more memory than {device} has; --set "
+            f"training.grad_accumulation={parts}"
+        )
     yield f"a step      {_time(cost.seconds)} here ({processor}), {amount(operations, 'FLOP')}"
     yield f"memory      {memory} at the peak of each process"
     yield f"disk        {disk}"

@@ -291,8 +291,8 @@ def resumed(run: Path, device: str, metrics: tuple[ImageMetric, ...]) -> tuple[s
     for folder in (*request.data, *request.lr, *([request.validation] if request.validation else [])):
         if not folder.is_dir():
             raise TrainingError(
-                f"{folder}: no such folder, and the training in {run} needs its images; restore it or, if it was moved, "
-                "repeat the command that began the training, with the new folder"
+                f"{folder}: no such folder, and the training in {run} needs its images; restore it or, if it was "
+                "moved, repeat the command that began the training, with the new folder"
             )
     return metadata.model, request
 

@@ -231,7 +231,9 @@ def _in_use(pixels: Path) -> bool:
 
 
 def _lock(file: BinaryIO, *, shared: bool) -> bool:
-    """Lock an open file until it is closed; return False if another lock prevents it. Windows removes no file in use."""
+    """Lock an open file until it is closed; return False if another lock prevents it.
+    Windows removes no file in use.
+    """
     if sys.platform == "win32":
         return True
     import fcntl

@@ -1,4 +1,6 @@
-"""Learners (networks with optimisers and losses, which a trainer passes to the loop) and the batches of their losses."""
+"""Learners (networks with optimisers and losses, which a trainer passes to the loop) and the batches
+of their losses.
+"""
 
 from __future__ import annotations
 

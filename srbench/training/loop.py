@@ -199,8 +199,8 @@ class Training:
             steps = accelerator.gather(torch.tensor([done], device=self.device)).tolist()
             if len({*steps}) > 1:
                 raise TrainingError(
-                    f"{self._folder.path}: the processes have checkpoints of different steps ({steps}); choose an --out "
-                    "that they share"
+                    f"{self._folder.path}: the processes have checkpoints of different steps ({steps}); choose an "
+                    "--out that they share"
                 )
             for learner in state.learners:
                 for tensor in learner.network.state_dict().values():

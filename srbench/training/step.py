@@ -60,8 +60,8 @@ def take_step(
         if not out_of_memory(error):
             raise
         raise MemoryShortageError(
-            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or training.grad_accumulation "
-            "larger, or set reversible=true for srflow"
+            f"a step needs more memory than {batch.hr.device} has; make training.batch smaller or "
+            "training.grad_accumulation larger, or set reversible=true for srflow"
         ) from None
 
 

@@ -34,7 +34,8 @@ LABEL = 18
 class Validation:
     """Metrics on the same images and latents at every call; ``best`` names the metric that selects the best weights.
 
-    Stochastic networks draw ``samples`` at ``temperature``. Raises TrainingError if there are metrics but ``best`` is not among them.
+    Stochastic networks draw ``samples`` at ``temperature``. Raises TrainingError if there are metrics but ``best`` is
+    not among them.
     """
 
     def __init__(

@@ -138,7 +138,9 @@ class Findings(Extent):
         }
 
     def text(self) -> str:
-        """Return the findings as text; its first line is the verdict, with what was reproduced and what ``--resample`` adds."""
+        """Return the findings as text; its first line is the verdict,
+        with what was reproduced and what ``--resample`` adds.
+        """
         if self.runs is not None:
             runs = ", ".join(f"{count} {verdict}" for verdict, count in self.runs.items())
             verdict = self._verdict if self.findings else f"{_CONSISTENT}: {runs}"

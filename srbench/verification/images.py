@@ -1,4 +1,6 @@
-"""The saved images of a run; those that are missing are made again: pairs from their dataset, outputs by their models."""
+"""The saved images of a run; those that are missing are made again:
+pairs from their dataset, outputs by their models.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ from srbench.verification.findings import Findings
 def images_of(run: RunFolder, datasets: Mapping[str, Dataset]) -> Iterator[RunImages]:
     """Give access to the saved images of a run.
 
-    If any is missing and there are datasets, by the names of their images, this is a temporary copy of the run, in which
-    missing images are made again. Raises RunFolderError if the copy cannot be written.
+    If any is missing and there are datasets, by the names of their images, this is a temporary copy of the run, in
+    which missing images are made again. Raises RunFolderError if the copy cannot be written.
     """
     if not datasets or all(file.exists() for file, _ in run.kept_images()):
         yield RunImages(run, run, {})

@@ -229,7 +229,7 @@ def _check_pairs(folder: RunFolder, datasets: Mapping[str, Dataset], findings: F
         for kind, (current, recorded) in images.items():
             if recorded is not None and (current is None or pixels_sha256(quantize_floor(current)) != recorded.pixels):
                 findings.add("request-unknown", name, f"the {kind} of {image} is another image")
-        if (pair.uncropped, pair.whole) != (record.uncropped, record.whole):
+        if (pair.uncropped, pair.source_sha256) != (record.uncropped, record.whole):
             rule = "record-differs" if pair_key_of(datasets[image])(image) == record.key else "request-unknown"
             stated = "not cropped" if record.uncropped is None else f"cropped from {size_of(record.uncropped)} pixels"
             actual = "not" if pair.uncropped is None else f"from {size_of(pair.uncropped)}"

@@ -22,25 +22,25 @@ RULES = {
     "file-differs": Rule("contradicted", "A file differs from SHA256SUMS, or a saved image from its record."),
     "record-differs": Rule(
         "contradicted",
-        "A record of a finished command is missing, does not belong to the manifest, or contradicts the dataset (how HR was "
-        "cropped) or the weights (their training images).",
+        "A record of a finished command is missing, does not belong to the manifest, or contradicts the dataset (how "
+        "HR was cropped) or the weights (their training images).",
     ),
     "manifest-differs": Rule(
         "contradicted",
-        "The manifest contradicts the unchanged code of a model or metric, or has a protocol, model or checkpoint that its "
-        "command did not request.",
+        "The manifest contradicts the unchanged code of a model or metric, or has a protocol, model or checkpoint that "
+        "its command did not request.",
     ),
     "value-differs": Rule("contradicted", "A value measured again is different."),
     "sample-differs": Rule(
         "contradicted",
-        "The same model on the same kind of machine makes another output, or another number of outputs with values outside "
-        "-0.5..1.5.",
+        "The same model on the same kind of machine makes another output, or another number of outputs with values "
+        "outside -0.5..1.5.",
     ),
     "report-differs": Rule("contradicted", "The report says something that does not follow from the records."),
     "not-compared": Rule(
         "unverified",
-        "A file is missing, SHA256SUMS is damaged or older than the records, or the report is of other records or images, "
-        "or was written by other code.",
+        "A file is missing, SHA256SUMS is damaged or older than the records, or the report is of other records or "
+        "images, or was written by other code.",
     ),
     "not-measured": Rule("unverified", "A value could not be measured again."),
     "not-sampled": Rule(
@@ -54,7 +54,8 @@ RULES = {
     "incomplete": Rule("unverified", "An image, output or value failed, was left out or is unfinished."),
     "needs-resampling": Rule(
         "note",
-        "Only `--resample all` measures the value again: it needs outputs before rounding, as sigma does, or unsaved samples.",
+        "Only `--resample all` measures the value again: it needs outputs before rounding, as sigma does, or unsaved "
+        "samples.",
     ),
     "depends-on-machine": Rule(
         "note",

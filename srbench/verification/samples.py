@@ -182,8 +182,8 @@ def _in_words(checkpoint: Checkpoint | None) -> str:
 def _difference(images: Tensor, saved: Tensor | None) -> tuple[str, list[int]]:
     """Describe how outputs differ from the saved ones; also return how many values of each are one grey level off.
 
-    There are no such numbers if rounding does not explain the difference. If fewer outputs were saved, only the first are
-    compared.
+    There are no such numbers if rounding does not explain the difference. If fewer outputs were saved, only the first
+    are compared.
     """
     if saved is None:
         return "its pixels are not those of its record, and its saved images are missing or have changed", []

@@ -22,13 +22,14 @@ from srbench.verification.findings import Findings, differences
 from srbench.verification.samples import Resampling, rounded_by
 
 ROUNDED = 0.5
-"""Largest difference of a value that was measured in another environment, in tolerances of a tie. With half of it, values
-of equal outputs stay tied, whichever way each is rounded."""
+"""Largest difference of a value that was measured in another environment, in tolerances of a tie. With half of it,
+values of equal outputs stay tied, whichever way each is rounded."""
 EQUAL = 1e-9
-"""Relative difference up to which a value measured again is the same: where arrays lie in memory may move sums of floats."""
+"""Relative difference up to which a value measured again is the same:
+where arrays lie in memory may move sums of floats."""
 ACROSS_DEVICES = 1e-3
-"""Like ``values.TOLERANCE``, for a metric that can use a GPU and was measured on another device or card, or with another
-torch or cuDNN: larger differences are contradictions, smaller differences are unverified."""
+"""Like ``values.TOLERANCE``, for a metric that can use a GPU and was measured on another device or card, or with
+another torch or cuDNN: larger differences are contradictions, smaller differences are unverified."""
 _DEVICE = {"device", "gpu", "torch", "cuDNN"}
 _NOT_LOADED = "the metric cannot be loaded, or its protocol has changed"
 

@@ -84,7 +84,8 @@ def _check_items(
     resampling = Resampling(images, findings, Sampler(folder.manifest, choose_device(device), dict(models or {})))
     values = Remeasuring(folder, findings, open_metrics(folder, findings), resampling)
     done = 0
-    # In reverse order, each loaded when its turn comes, so that an effect of a model on those loaded after it is not repeated.
+    # In reverse order, each loaded when its turn comes, so that an effect of a model on those loaded after it is not
+    # repeated.
     for model in reversed(folder.manifest.models):
         resampling.open(model)
         for record in (record for record in records if record.model == model.label):

@@ -148,8 +148,8 @@ def agreements_with_ratings(values: Values, ratings: MetricInfo, metrics: Sequen
 def agreement_of_columns(values: Values, metrics: Sequence[MetricInfo]) -> tuple[list[MetricInfo], Floats]:
     """Return how alike metrics order the rows of an image: Kendall's tau-b, mean over images, (metrics, metrics).
 
-    Positive if both prefer the same rows; NaN if no image has three rows with values of both. The metrics are those that
-    have a direction and a value for each image.
+    Positive if both prefer the same rows; NaN if no image has three rows with values of both. The metrics are those
+    that have a direction and a value for each image.
     """
     shown = [metric for metric in metrics if _is_comparable(metric)]
     images = list(dict.fromkeys(image for setting in values.settings for image in values.images[setting]))

@@ -39,8 +39,8 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 def join(study: Study, files: Sequence[Path]) -> tuple[list[str], list[str]]:
     """Add files to the votes of the run, each as a whole or not at all; votes that the run has are not added again.
 
-    Returns a line for each file that was joined, and one for each that was refused. Raises VotingError or RunFolderError
-    if the votes of the run are damaged, and RunFolderError if another process is writing.
+    Returns a line for each file that was joined, and one for each that was refused. Raises VotingError or
+    RunFolderError if the votes of the run are damaged, and RunFolderError if another process is writing.
     """
     run, joined, refused = study.run.path, [], []
     with writing(run):

@@ -105,8 +105,8 @@ def turns(study: Study, models: Sequence[str] = (), reference: Literal["hr", "lr
     """Return all questions in turns: each has one question for every pair of models, in random order.
 
     A pair is asked about another image in every turn. Pairs of equal outputs are left out. Equal arguments give equal
-    turns. ``models`` are labels, which mean all temperatures of a model, or settings such as ``srflow-t0.8``; by default
-    all settings. The default reference is HR, or LR in a run without HR.
+    turns. ``models`` are labels, which mean all temperatures of a model, or settings such as ``srflow-t0.8``; by
+    default all settings. The default reference is HR, or LR in a run without HR.
 
     Raises VotingError if there are fewer than two settings, no image is saved for all of them, all their outputs are
     equal, or HR is requested and missing.

@@ -172,9 +172,9 @@ def _vote_arrays(votes: Sequence[Vote], models: Sequence[str], images: Sequence[
 def lead_of(votes: VoteArrays) -> Verdict:
     """Judge whether the most preferred model is ahead of the next, by the test of tables, over the images.
 
-    The values of models on an image are its share of their least-squares ratings, which are linear in the votes (Massey,
-    "Statistical models applied to the rating of sports teams", 1997): if all models are equally good, they are as likely
-    with all signs flipped. "Cannot tell" is half a win for both.
+    The values of models on an image are its share of their least-squares ratings, which are linear in the votes
+    (Massey, "Statistical models applied to the rating of sports teams", 1997): if all models are equally good, they are
+    as likely with all signs flipped. "Cannot tell" is half a win for both.
     """
     images, place = np.unique(votes.image, return_inverse=True)
     if votes.decided_images < FEWEST_UNITS:

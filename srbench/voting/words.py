@@ -16,8 +16,8 @@ CAPTION = (
     f"evalica), with a 95 % interval (bootstrap over images, {RESAMPLES} resamples)."
 )
 AGREEMENT = (
-    "Agrees: share of the pairs of outputs of an image that the metric, which measures whole images, orders as people do, "
-    "mean over images or groups, 50 % by chance."
+    "Agrees: share of the pairs of outputs of an image that the metric, which measures whole images, orders as people "
+    "do, mean over images or groups, 50 % by chance."
 )
 
 
@@ -84,8 +84,8 @@ def remarks(tally: Tally) -> list[str]:
         lines.append("One image: the votes say nothing about other images, and there are no intervals.")
     if tally.of_parts:
         lines.append(
-            f"{tally.of_parts} of {number_of(tally.votes, 'vote')} are on a part of a larger image, but the metrics measure "
-            f"the whole image; in a run with --crop {LARGEST_WINDOW}, people see what the metrics measure."
+            f"{tally.of_parts} of {number_of(tally.votes, 'vote')} are on a part of a larger image, but the metrics "
+            f"measure the whole image; in a run with --crop {LARGEST_WINDOW}, people see what the metrics measure."
         )
     if tally.undecided:
         lines.append(f'{tally.undecided} of {number_of(tally.votes, "vote")} are "cannot tell".')

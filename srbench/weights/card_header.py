@@ -15,7 +15,8 @@ _LICENCES = {
     *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0"),
     *("cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
 }
-"""SPDX identifiers, in lower case, that hubs know as well; any other licence is ``other``, as the card itself names it."""
+"""SPDX identifiers, in lower case, that hubs know as well;
+any other licence is ``other``, as the card itself names it."""
 
 
 def card_header(name: str, metadata: WeightsMetadata, results: Sequence[EvalResult]) -> str:

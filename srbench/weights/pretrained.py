@@ -61,8 +61,8 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
 
     Without a path, loads the packaged ``weights/<model>-mini-x<scale>.safetensors``. Without a scale, the file may have
     any. The network gets an attribute ``weights``, a WeightsInfo, and ``training_images``, the images that the weights
-    state (``weights.training_images``). Raises WeightsError if the file is damaged or belongs to another model or scale,
-    or no weights are packaged for this scale.
+    state (``weights.training_images``). Raises WeightsError if the file is damaged or belongs to another model or
+    scale, or no weights are packaged for this scale.
     """
     if path is None:
         return load_pretrained(model, scale, _packaged(model, scale))
@@ -76,8 +76,8 @@ def load_pretrained(model: PretrainedModel[Network], scale: int | None, path: Pa
         raise WeightsError(f"{path}: weights of {metadata.model}, not of {model.name}; choose weights of {model.name}")
     if scale not in (None, metadata.scale):
         raise WeightsError(
-            f"{path}: weights for scale {metadata.scale}, but scale {scale} is requested; use scale {metadata.scale}, or "
-            f"weights for scale {scale}"
+            f"{path}: weights for scale {metadata.scale}, but scale {scale} is requested; use scale {metadata.scale}, "
+            f"or weights for scale {scale}"
         )
     if metadata.config is None:
         raise WeightsError(f"{path}: its metadata lack config, the size of the network; convert it again")
@@ -152,8 +152,8 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     except WeightsError as error:
         created = f"{type(network).__name__}(...)"
         raise WeightsError(
-            f"{error}; if it was trained at another scale, choose that scale; with other arguments, add a function that "
-            f"returns it, def make(): return {created}, and name the function"
+            f"{error}; if it was trained at another scale, choose that scale; with other arguments, add a function "
+            f"that returns it, def make(): return {created}, and name the function"
         ) from None
 
 
@@ -190,8 +190,8 @@ def converted(
 ) -> tuple[dict[str, Tensor], WeightsMetadata] | None:
     """Convert the tensors of an official checkpoint of ``model``; returns tensors and metadata with their provenance.
 
-    ``address`` is the URL that the file ``path`` was downloaded from. Returns None as ``Converter`` does, and raises its
-    errors, which name the path.
+    ``address`` is the URL that the file ``path`` was downloaded from. Returns None as ``Converter`` does, and raises
+    its errors, which name the path.
     """
     bare = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     with errors_naming(path):
@@ -209,6 +209,7 @@ def _packaged(model: PretrainedModel[Network], scale: int | None) -> Path:
         scales = " or ".join(str(size) for name, size in sorted(packaged) if name == model.name)
         use = f"use --scale {scales}, or " if scales else ""
         raise WeightsError(
-            f"no {model.name} weights are packaged for scale {scale}; {use}name weights of that scale: {model.name}:FILE"
+            f"no {model.name} weights are packaged for scale {scale}; {use}name weights of that scale: "
+            f"{model.name}:FILE"
         )
     return packaged[model.name, scale]

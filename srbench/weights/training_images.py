@@ -1,8 +1,8 @@
 """The images that weights were trained on, as weights state them.
 
 An image is identified by the first 8 bytes of the SHA-256 of its size and pixels, decoded to 8-bit RGB and before any
-cropping (``images.io.pixels_sha256``). So the format of its file does not matter, but an image that was compressed again
-is another one. All images of a training are their sorted bytes, one after the other; empty bytes state nothing.
+cropping (``images.io.pixels_sha256``). So the format of its file does not matter, but an image that was compressed
+again is another one. All images of a training are their sorted bytes, one after the other; empty bytes state nothing.
 """
 
 from __future__ import annotations

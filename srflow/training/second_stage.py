@@ -26,7 +26,7 @@ from srflow.given import bits_per_dimension
 from srflow.model import SRFlow, pretrained
 from srflow.presets import PERCEPTUAL, SecondStagePreset
 from srflow.training.sample_losses import WINDOW, channel_weights, sample_losses
-from srflow.training.train import LEVELS, noisy, require_margin
+from srflow.training.train import LEVELS, dequantised, require_margin
 
 NAME = "srflow-perceptual"
 
@@ -70,7 +70,7 @@ class Losses:
         """The weighted sum, and its terms by name: bits per dimension as in the first stage, then losses on images."""
         weights = self.weights
         given = self.network.given(batch.lr, gradients=True)
-        encoded, log_det = given.encode(noisy(batch))
+        encoded, log_det = given.encode(dequantised(batch))
         nll = bits_per_dimension(encoded, log_det).mean()
         latents = _latents(encoded, batch, given.temperatures(weights.temperature))
         pixel = F.l1_loss(given.project(given.decode([torch.zeros_like(z) for z in latents])), batch.hr)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from baselines.pretrained import RRDB
+from baselines.pretrained import PRETRAINED_RRDB
 from srbench.files.config import load_preset
 from srbench.training import TrainingError
 from srbench.training.learner import Batch, Learner, adam
@@ -34,7 +34,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     require_margin(settings.network)
     training = Training("srflow", settings.network.encoder.scale, settings, request)
     network, start = training.start(
-        SRFlow, settings.network, {RRDB: "encoder", pretrained("srflow"): ""}, "rrdb", free=("range_margin",)
+        SRFlow, settings.network, {PRETRAINED_RRDB: "encoder", pretrained("srflow"): ""}, "rrdb", free=("range_margin",)
     )
     if not (start.model or start.is_resumed):
         warnings.warn(
@@ -45,14 +45,14 @@ def train_srflow(request: TrainingRequest) -> Path:
         )
     if start.model != "srflow" and not (start.is_resumed or request.dry_run):
         first = training.first_batch()
-        network.initialize(first.lr, noisy(first))
+        network.initialize(first.lr, dequantised(first))
     network.reversible = settings.reversible
     frozen_steps = settings.encoder_freeze * settings.training.steps if start.model == "rrdb" else 0.0
     encoder = list(network.encoder.parameters())
     optimizer = adam([network.flow.parameters(), encoder], settings.training)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        nll = network.nll(batch.lr, noisy(batch)).mean()
+        nll = network.bits_per_dimension(batch.lr, dequantised(batch)).mean()
         return nll, {"bits_per_dim": nll + math.log2(LEVELS)}
 
     def release_encoder(step: int) -> None:
@@ -62,7 +62,7 @@ def train_srflow(request: TrainingRequest) -> Path:
     return training.fit([Learner("network", network, optimizer, loss)], start, release_encoder)
 
 
-def noisy(batch: Batch) -> Tensor:
+def dequantised(batch: Batch) -> Tensor:
     """Dequantise HR by uniform noise of width 1/32."""
     return batch.hr + (batch.uniform() - 0.5) / LEVELS
 

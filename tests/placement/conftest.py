@@ -115,7 +115,8 @@ class GPU:
 
 
 def applied(module, function, recurse=True):
-    """Replace ``Module._apply``, on which ``Module.to`` is built: torch's cannot exchange the memory of these parameters."""
+    """Replace ``Module._apply``, on which ``Module.to`` is built:
+    torch's cannot exchange the memory of these parameters."""
     for child in module.children():
         child._apply(function)
     with torch.no_grad():
@@ -128,7 +129,8 @@ def applied(module, function, recurse=True):
 
 
 def as_array(tensor):
-    """Replace ``Tensor.numpy``: random numbers of the same shape and type. Raises WrongDeviceError for a tensor on a GPU."""
+    """Replace ``Tensor.numpy``: random numbers of the same shape and type.
+    Raises WrongDeviceError for a tensor on a GPU."""
     if tensor.device.type != "cpu":
         raise WrongDeviceError("a GPU's memory cannot be read by numpy")
     numbers = np.random.default_rng(0).random(tuple(tensor.shape))

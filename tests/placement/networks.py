@@ -145,7 +145,7 @@ PROGRAMS = {
     "consistent": lambda flow, lr, hr: Consistent(flow, flow.scale).sample(lr, 2, **SAMPLED),
     "both directions": both_directions,
     "log_prob": lambda flow, lr, hr: flow.given(lr[None]).log_prob(hr[None]),
-    "nll": lambda flow, lr, hr: flow.given(lr[None]).nll(hr[None]),
+    "nll": lambda flow, lr, hr: flow.given(lr[None]).bits_per_dimension(hr[None]),
     "initialize": initialized,
     "restore": lambda flow, lr, hr: flow.restore(hr, lr, **SAMPLED),
     "style": style,
@@ -184,7 +184,7 @@ def test_learns(reversible, networks, gpu, backward):
     learner = SRFlow(networks[1].config).to(gpu.device)
     learner.reversible = reversible
     lr, hr = gpu.pair(learner.scale, 2)
-    loss = learner.nll(lr, hr)
+    loss = learner.bits_per_dimension(lr, hr)
     loss.mean().backward()
     assert gpu.holds(loss, [parameter.grad for parameter in learner.parameters()])
 

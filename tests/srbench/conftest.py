@@ -51,7 +51,8 @@ def entry_points_looked_up_again():
 
 @pytest.fixture(autouse=True)
 def quick_commands(monkeypatch, request):
-    """Commands run as on one core, in one process unless --workers is given; only ``with_plots`` has reports with plots."""
+    """Commands run as on one core, in one process unless --workers is given;
+    only ``with_plots`` has reports with plots."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     if "with_plots" not in request.fixturenames:
         for name in ("write_plots", "draw_plots"):

@@ -105,7 +105,7 @@ def test_costs_on_a_device(device):
     size = {"lr": "16x16"}
     metrics = Parameters(), MultiplyAdds(**size), Memory(**size), Runtime(**size)
     here, there = (
-        [metric.of(ModelCall(load_model("srflow", 4, place).model, 0.8, place)) for metric in metrics]
+        [metric.measure(ModelCall(load_model("srflow", 4, place).model, 0.8, place)) for metric in metrics]
         for place in ("cpu", device)
     )
     assert here[:2] == there[:2]

@@ -227,7 +227,7 @@ def test_the_largest_networks_fit_what_is_counted_for_a_pixel():
         (SRFlow.from_preset("df2k-x4").eval(), upscaling.BYTES_PER_SAMPLED_PIXEL),
     )
     for network, most in counted:
-        small, large = (1e6 * Memory(lr=f"{side}x{side}").of(ModelCall(network, 0.8, "cpu")) for side in (16, 32))
+        small, large = (1e6 * Memory(lr=f"{side}x{side}").measure(ModelCall(network, 0.8, "cpu")) for side in (16, 32))
         assert 0.7 * most < (large - small) / (32**2 - 16**2) < 0.9 * most
 
 

@@ -38,8 +38,8 @@ def test_the_flow_sees_the_residual():
     (latents, log_det), (expected, expected_log_det) = residual.given(lr).encode(hr), whole.given(lr).encode(rest)
     torch.testing.assert_close(latents, expected)
     torch.testing.assert_close(log_det, expected_log_det)
-    torch.testing.assert_close(residual.given(lr).nll(hr), whole.given(lr).nll(rest))
-    torch.testing.assert_close(residual.nll(lr, hr), residual.given(lr).nll(hr))
+    torch.testing.assert_close(residual.given(lr).bits_per_dimension(hr), whole.given(lr).bits_per_dimension(rest))
+    torch.testing.assert_close(residual.bits_per_dimension(lr, hr), residual.given(lr).bits_per_dimension(hr))
 
 
 def test_the_actnorms_are_set_from_the_residual():

@@ -50,8 +50,8 @@ def test_log_prob_is_the_change_of_variables():
     torch.testing.assert_close(model.given(lr).log_prob(hr), expected)
     torch.testing.assert_close(model.log_prob(lr, hr), expected)
     torch.testing.assert_close(model.log_prob(lr[1], hr[1:]), expected[1:])
-    torch.testing.assert_close(model.given(lr).nll(hr), -expected / math.log(2) / hr[0].numel())
-    torch.testing.assert_close(model.nll(lr, hr), model.given(lr).nll(hr))
+    torch.testing.assert_close(model.given(lr).bits_per_dimension(hr), -expected / math.log(2) / hr[0].numel())
+    torch.testing.assert_close(model.bits_per_dimension(lr, hr), model.given(lr).bits_per_dimension(hr))
 
 
 def test_sizes_that_do_not_belong_together_are_refused():

@@ -17,10 +17,12 @@ def test_the_documented_use_makes_no_graph():
     given = model.given(lr.requires_grad_())
     latents, log_det = given.encode(hr.requires_grad_())
     sample = model.given(lr[0]).sample(generator=seeded())
-    plain = [*latents, log_det, given.decode(latents), given.log_prob(hr), given.nll(hr), sample]
+    plain = [*latents, log_det, given.decode(latents), given.log_prob(hr), given.bits_per_dimension(hr), sample]
     assert not any(result.requires_grad for result in plain)
     asked = model.given(lr, gradients=True)
-    assert all(result.requires_grad for result in (*asked.encode(hr)[0], asked.decode(latents), asked.nll(hr)))
+    assert all(
+        result.requires_grad for result in (*asked.encode(hr)[0], asked.decode(latents), asked.bits_per_dimension(hr))
+    )
 
 
 def test_a_broken_result_is_an_error_but_not_in_training():
@@ -28,7 +30,7 @@ def test_a_broken_result_is_an_error_but_not_in_training():
     torch.nn.init.constant_(model.flow.levels[1].transitions[0].norm.log_scale, 100)
     with pytest.raises(NumericsError, match=r"first in flow\.levels\.1\.transitions"):
         model.given(lr).encode(hr)
-    assert not model.nll(lr, hr).isfinite().any()
+    assert not model.bits_per_dimension(lr, hr).isfinite().any()
 
 
 def test_a_batch_draws_for_each_of_its_images():
@@ -64,7 +66,7 @@ def test_the_work_on_lr_is_done_once():
         given = model.given(lr[0])
         for temperature in (0.0, 0.8):
             given.sample(2, temperature=temperature, generator=seeded())
-        given.nll(hr)
+        given.bits_per_dimension(hr)
     assert len(calls) == 1
 
 
@@ -105,12 +107,12 @@ def test_built_and_sampled_in_inference_mode():
         model = small_flow(consistency="residual")
         given = model.given(lr[0])
         drawn = [given.sample(3, temperature=0.8, generator=seeded()) for _ in range(2)]
-        likely = given.nll(hr)
+        likely = given.bits_per_dimension(hr)
     expected = small_flow(consistency="residual")
     torch.testing.assert_close(drawn[0], expected.sample(lr[0], 3, temperature=0.8, generator=seeded()))
     assert torch.equal(*drawn)
-    torch.testing.assert_close(likely, expected.given(lr[:1].expand_as(lr)).nll(hr).detach())
+    torch.testing.assert_close(likely, expected.given(lr[:1].expand_as(lr)).bits_per_dimension(hr).detach())
     with torch.inference_mode():
         sampled = expected.sample(lr[0], 3, temperature=0.8, generator=seeded())
     torch.testing.assert_close(expected.sample(lr[0], 3, temperature=0.8, generator=seeded()), sampled.clone())
-    expected.nll(lr, hr).mean().backward()
+    expected.bits_per_dimension(lr, hr).mean().backward()

@@ -103,7 +103,7 @@ def test_relative_temperatures():
     drawn = model.sample(lr[0], 1, temperature=0.5, generator=seeded(11))
     with torch.no_grad():
         torch.testing.assert_close(drawn, model.given(lr[:1]).decode(latents))
-        assert torch.equal(model.given(lr).nll(hr), small_flow(8).given(lr).nll(hr))
+        assert torch.equal(model.given(lr).bits_per_dimension(hr), small_flow(8).given(lr).bits_per_dimension(hr))
     tiled = model.sample(lr[0], 1, temperature=0.5, generator=seeded(11), tile=16)
     torch.testing.assert_close(tiled, drawn)
     with pytest.raises(ValueError, match="1 relative_temperatures; give one for each of the 3 latents"):
@@ -129,7 +129,7 @@ def test_lr_images_of_any_size(height, width):
     whole = model.sample(larger_lr[0], 2, temperature=0.8, generator=seeded())
     torch.testing.assert_close(drawn, whole[..., : 4 * height, : 4 * width])
     per_value = -model.given(lr).log_prob(hr) / (math.log(2) * larger_hr[0].numel())
-    torch.testing.assert_close(model.given(lr).nll(hr), per_value)
+    torch.testing.assert_close(model.given(lr).bits_per_dimension(hr), per_value)
 
 
 @pytest.mark.parametrize("size", [(1, 4), (3, 1), (1, 1)])
@@ -154,7 +154,7 @@ def test_an_initialised_flow_draws_finite_images(scale):
     model = SRFlow(replace(CONFIG, encoder=replace(CONFIG.encoder, scale=scale), steps=8))
     hr, lr = pair(scale, 8, 8, batch=4, dtype=torch.float32)
     model.initialize(lr, hr)
-    assert model.given(lr).nll(hr).isfinite().all()
+    assert model.given(lr).bits_per_dimension(hr).isfinite().all()
     for temperature in (0.0, 0.8, 1.2):
         drawn = model.eval().sample(lr[0], 4, temperature=temperature, generator=seeded())
         assert drawn.isfinite().all()
@@ -166,7 +166,7 @@ def test_an_initialised_flow_draws_finite_images(scale):
 def test_gradients_reach_every_number_of_flow_and_encoder():
     model = small_flow().train()
     hr, lr = pair(4, 4, 4, dtype=torch.float32)
-    model.nll(lr, hr).mean().backward()
+    model.bits_per_dimension(lr, hr).mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -230,7 +230,9 @@ def test_stored_as_float16_it_runs_as_float32(tmp_path):
     path = write(tmp_path / "half.safetensors", small_flow(4).half())
     loaded = load_srflow(4, path)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    torch.testing.assert_close(loaded.given(lr).nll(hr), model.given(lr).nll(hr), rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        loaded.given(lr).bits_per_dimension(hr), model.given(lr).bits_per_dimension(hr), rtol=0, atol=0.02
+    )
     assert path.stat().st_size < write(tmp_path / "single.safetensors", model).stat().st_size * 0.6
 
 

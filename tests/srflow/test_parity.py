@@ -52,9 +52,9 @@ def test_encode(case):
 
 def test_nll(case):
     # Bits per dimension here, bits per pixel there.
-    assert close(3 * case.model.given(case.io["lr"]).nll(case.io["gt"]), case.io["enc.nll"], 1e-5)
+    assert close(3 * case.model.given(case.io["lr"]).bits_per_dimension(case.io["gt"]), case.io["enc.nll"], 1e-5)
     noisy = case.io["gt"] + (case.io["u"] - 0.5) / 32
-    ours = 3 * case.model.given(case.io["lr"]).nll(noisy)
+    ours = 3 * case.model.given(case.io["lr"]).bits_per_dimension(noisy)
     assert close(ours, case.io["enc.noisy_nll"], 1e-5)
     # The official quantisation term is counted once a pixel, five bits.
     assert close(ours + 5, case.io["enc.noise_official_nll"], 1e-4)
@@ -109,7 +109,7 @@ def test_every_layer(case):
 
 def test_gradients(case):
     case.model.zero_grad()
-    (3 * case.model.given(case.io["lr"], gradients=True).nll(case.io["gt"])).mean().backward()
+    (3 * case.model.given(case.io["lr"], gradients=True).bits_per_dimension(case.io["gt"])).mean().backward()
     flow = case.model.flow.levels[0]
     for ours, name in [
         (case.model.encoder.conv_first.weight, "RRDB.conv_first.weight"),

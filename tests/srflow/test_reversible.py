@@ -19,7 +19,7 @@ def gradients(model, reversible):
     generator = torch.Generator().manual_seed(1)
     hr = torch.rand((2, 3, 8 * model.scale, 4 * model.scale), generator=generator, dtype=torch.float64)
     model.zero_grad(set_to_none=True)
-    loss = model.nll(F.avg_pool2d(hr, model.scale), hr)
+    loss = model.bits_per_dimension(F.avg_pool2d(hr, model.scale), hr)
     loss.mean().backward()
     return loss.detach(), {name: parameter.grad for name, parameter in model.named_parameters()}
 
@@ -52,7 +52,7 @@ def flat_gradients(model, reversible=False):
     generator = torch.Generator().manual_seed(1)
     hr = torch.rand((2, 3, 64, 64), generator=generator)
     model.zero_grad(set_to_none=True)
-    loss = model.nll(F.avg_pool2d(hr, 8), hr).mean()
+    loss = model.bits_per_dimension(F.avg_pool2d(hr, 8), hr).mean()
     with torch.autocast("cpu", enabled=False):  # a training leaves autocast before the backward pass
         loss.backward()
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
@@ -91,7 +91,7 @@ def peak(steps, reversible):
     hr = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     lr = F.avg_pool2d(hr, 8)
     with LiveBytes() as live:
-        model.nll(lr, hr).mean().backward()
+        model.bits_per_dimension(lr, hr).mean().backward()
     return live.peak - sum(parameter.nbytes for parameter in model.parameters())
 
 

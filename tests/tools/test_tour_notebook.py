@@ -42,9 +42,10 @@ def test_outputs_are_what_is_printed_and_the_last_expression(tmp_path, monkeypat
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/var/tmp")
     script = tmp_path / "script.py"
     script.write_text(
-        "# %% [markdown]\n# Two\n# lines.\n\n# %% A title\n# that goes on.\ndef triple(x):\n    return 3 * x\n\n\nclass Shown:\n"
-        "    def _repr_html_(self):\n        return '<b>/var/tmp/ab_1/run</b>'\n\n\nprint('/var/tmp/ab_1/x')\n\n"
-        "# %% Next\nShown()\n\n# %%\nimport inspect\n\nprint(inspect.getsource(triple))\n"
+        "# %% [markdown]\n# Two\n# lines.\n\n# %% A title\n# that goes on.\ndef triple(x):\n    return 3 * "
+        "x\n\n\nclass Shown:\n    def _repr_html_(self):\n        return "
+        "'<b>/var/tmp/ab_1/run</b>'\n\n\nprint('/var/tmp/ab_1/x')\n\n# %% Next\nShown()\n\n# %%\nimport "
+        "inspect\n\nprint(inspect.getsource(triple))\n"
     )
     cells = cells_of(script.read_text())
     execute(script, cells)

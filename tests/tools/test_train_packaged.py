@@ -17,7 +17,8 @@ from srbench.weights.files import packaged_weights
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
-    """Run ``train_packaged.py`` with dry runs in place of trainings; returns the values of --start, --data and --out."""
+    """Run ``train_packaged.py`` with dry runs in place of trainings;
+    returns the values of --start, --data and --out."""
 
     def of(*arguments):
         started, levelled = [], []

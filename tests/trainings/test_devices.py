@@ -21,7 +21,8 @@ CASES = {
 
 @pytest.fixture
 def train_on(trainings):
-    """train_on(device, model, out, *changes, by=...): in a process that has trained on another, which Accelerate keeps."""
+    """train_on(device, model, out, *changes, by=...): in a process that has trained on another,
+    which Accelerate keeps."""
 
     def call(device, model, out, *changes, by=trainings.train):
         AcceleratorState._reset_state(True)

@@ -31,7 +31,8 @@ def test_rrdb_learns(trainings):
 
 
 def test_what_a_training_leaves(trainings):
-    """The resolved preset, metrics at every validation, the best weights with theirs, numbered ones, curves, an image."""
+    """The resolved preset, metrics at every validation, the best weights with theirs, numbered ones, curves,
+    an image."""
     out = trainings.path / "start"
     files = "preset.toml training.json images.txt train.csv validation.csv checkpoint.pt loss.svg validation.png"
     weights = ["best.safetensors", "weights.safetensors", *(f"weights-{6 * n:06}.safetensors" for n in range(1, 11))]

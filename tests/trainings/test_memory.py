@@ -17,7 +17,7 @@ def short(*arguments, **named):
 
 @pytest.mark.parametrize(
     ("model", "network", "call"),
-    [("rrdb", RRDBNet, "forward"), ("srflow", SRFlow, "nll"), ("srflow-perceptual", SRFlow, "given")],
+    [("rrdb", RRDBNet, "forward"), ("srflow", SRFlow, "bits_per_dimension"), ("srflow-perceptual", SRFlow, "given")],
 )
 def test_a_step_for_which_the_memory_does_not_suffice(trainings, model, network, call, monkeypatch, capsys):
     works = getattr(network, call)

@@ -136,8 +136,8 @@ def degraded(whole: Dataset, scale: int, degradation: Degradation) -> Dataset:
     resizing = [type(step).__name__.lower() for step in steps if step.downscales or isinstance(step, Rescale)]
     if scale == 1 and resizing:
         raise DataError(
-            f"degradation {name} has the step {resizing[0]}, but scale 1 keeps the size; write a file with steps such as "
-            "blur, noise and jpeg alone"
+            f"degradation {name} has the step {resizing[0]}, but scale 1 keeps the size; write a file with steps such "
+            "as blur, noise and jpeg alone"
         )
     return Derived(
         whole, partial(_with_lr, scale, degradation), degradation.key, f"made from HR by {degradation.words}"

@@ -82,7 +82,9 @@ def _short(value: Any, to: str) -> str:  # noqa: ANN401 - any value of a step
 
 @dataclass(frozen=True)
 class Blur(Step):
-    """Gaussian blur, ``sigma`` in pixels; cut at three standard deviations; borders are reflected with the edge pixel."""
+    """Gaussian blur, ``sigma`` in pixels; cut at three standard deviations;
+    borders are reflected with the edge pixel.
+    """
 
     sigma: Range
 

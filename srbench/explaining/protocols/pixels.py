@@ -25,8 +25,8 @@ class PSNRProtocols(ProtocolFamily):
     title = "PSNR"
     tried = (
         "RGB; Y of BT.601 rounded, unrounded; Y of YIQ; grey of OpenCV and of scikit-image; BGR taken for RGB; "
-        "crops of 0, the scale, twice the scale and the scale + 6, at scale 1 also 4; means of dB and of squared errors; "
-        "shifts by one pixel; images cut to multiples of the scale and of 12 at each end"
+        "crops of 0, the scale, twice the scale and the scale + 6, at scale 1 also 4; means of dB and of squared "
+        "errors; shifts by one pixel; images cut to multiples of the scale and of 12 at each end"
     )
 
     def values(self, output: Tensor, hr: Tensor, scales: Sequence[int]) -> ProtocolValues:

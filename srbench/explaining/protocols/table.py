@@ -117,7 +117,8 @@ def placements(scales: Iterable[int]) -> tuple[Placement, ...]:
 
 
 def borders(scales: Iterable[int]) -> tuple[int, ...]:
-    """Return the borders to try, the most common first: 0, the scale, twice the scale, the scale + 6; at scale 1 also 4.
+    """Return the borders to try, the most common first: 0, the scale, twice the scale, the scale + 6; at scale 1 also
+    4.
 
     Scale 1 in code made for super-resolution crops 1 pixel, 7 (the scale + 6), or the 4 of its setting for scale 4.
     """

@@ -41,8 +41,8 @@ from srbench.terminal.progress import Progress, Step, silent
 ILLUSTRATED = 30
 """Largest number of images with strips and maps in a report, spread evenly over the list."""
 EMBEDDED = 3
-"""Largest number of images that report.md shows, spread evenly over the list. Only these have maps of metrics, which take
-long to compute."""
+"""Largest number of images that report.md shows, spread evenly over the list.
+Only these have maps of metrics, which take long to compute."""
 STRIP_SAMPLES = 2
 """Largest number of samples per model in a strip."""
 BENEATH = ("psnr", "lpips")
@@ -165,8 +165,8 @@ def write_images(
 
     New maps of metrics named ``file.py:Name`` or ``package.module:Name`` are drawn only if ``runs_code``.
 
-    Returns the names of the images shown, at most ILLUSTRATED of those whose pair and outputs are saved, and the titles of
-    such metrics that lack a map.
+    Returns the names of the images shown, at most ILLUSTRATED of those whose pair and outputs are saved, and the titles
+    of such metrics that lack a map.
     """
     with_outputs = {row.image for row in results.measurements if results.outputs(row)}
     names = evenly([name for name in results.images if name in with_outputs and results.pair(name)])
@@ -237,7 +237,9 @@ class _Files:
         return digest(_code(), *self.results.pair_pixels(self.name), *facts)
 
     def _map_keys(self, kinds: Sequence[MapKind]) -> dict[_Place, str]:
-        """Return the keys of all maps that can be drawn: a deviation is of all saved samples, other maps of the first."""
+        """Return the keys of all maps that can be drawn: a deviation is of all saved samples,
+        other maps of the first.
+        """
         pair = self.results.pair(self.name)
         assert pair is not None
         side = min(_size(pair[0])) * self.results.protocol.scale

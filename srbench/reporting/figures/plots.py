@@ -196,7 +196,9 @@ def _planes(table: Table) -> Iterator[Plot]:
 
 
 def _costs(table: Table, machines: Sequence[str]) -> Plot | None:
-    """Plot the leading metric against the first cost; None for results of different machines, which may differ in cost."""
+    """Plot the leading metric against the first cost; None for results of different machines,
+    which may differ in cost.
+    """
     decisive = decisive_metrics(table)
     costs = [metric for metric in table.columns if metric.group == "Cost"]
     if not costs or not decisive or len(machines) > 1:
@@ -282,7 +284,9 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _joined(table: Table) -> list[tuple[str, list[int]]]:
-    """Return labels and rows that a line joins in a plane: the steps of each training, the temperatures of each model."""
+    """Return labels and rows that a line joins in a plane:
+    the steps of each training, the temperatures of each model.
+    """
     curves = [(curve.label, list(curve.rows)) for curve in curves_of(table)]
     rows = {row for _, curve in curves for row in curve}
     return [*curves, *(group for group in by_model(table.lines).items() if rows.isdisjoint(group[1]))]
@@ -516,7 +520,9 @@ def _temperature(line: Line) -> float:
 
 
 def looks_of(lines: Sequence[Line]) -> list[tuple[str, str]]:
-    """Return colour and marker of every row. Rows of a model or training share both; the first 70 combinations differ."""
+    """Return colour and marker of every row. Rows of a model or training share both;
+    the first 70 combinations differ.
+    """
     models = list(dict.fromkeys(line.joint_label for line in lines))
     places = [models.index(line.joint_label) for line in lines]
     return [(COLOURS[place % len(COLOURS)], _MARKERS[place % len(_MARKERS)]) for place in places]

@@ -1,4 +1,6 @@
-"""Plots of samples as a distribution: proper scores by temperature, rank histograms, curves over the number of samples."""
+"""Plots of samples as a distribution: proper scores by temperature, rank histograms,
+curves over the number of samples.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,8 @@ def _scores(table: Table, scores: Sequence[MetricInfo]) -> Plot | None:
     columns, legend_lines = legend_shape([*models])
     bands = ", with their 95 % intervals as bands" if has_intervals(table) else ""
     caption = (
-        f"Means over the temperature{bands}. Horizontal lines are models without a temperature. Of one output, CRPS is the "
-        "mean absolute error, and LPIPS energy the square root of LPIPS."
+        f"Means over the temperature{bands}. Horizontal lines are models without a temperature. Of one output, CRPS is "
+        "the mean absolute error, and LPIPS energy the square root of LPIPS."
     )
     titles = list(map(header, scores))
     return small_plots(
@@ -80,9 +82,9 @@ def _ranks(samplers: Sequence[Sampler]) -> Plot | None:
         axes.locator_params(axis="x", nbins=6, integer=True)
 
     caption = (
-        "Share of HR values, in percent, that are above 0, 1, ... all of the samples. The line is 1/(n+1), where all bars of "
-        "calibrated samples end. Bars that are too high at both ends show samples that vary too little, bars too high in "
-        f"the middle samples that vary too much. {_of_images(samplers)}"
+        "Share of HR values, in percent, that are above 0, 1, ... all of the samples. The line is 1/(n+1), where all "
+        "bars of calibrated samples end. Bars that are too high at both ends show samples that vary too little, bars "
+        f"too high in the middle samples that vary too much. {_of_images(samplers)}"
     )
     titles = [fill(sampler.setting.label, 28) for sampler in samplers]
     return small_plots("Rank histograms", "ranks.svg", caption, titles, 1.6, draw)
@@ -127,8 +129,8 @@ def _curves(samplers: Sequence[Sampler]) -> Plot | None:
     others = "" if len(shown) == 1 else " LPIPS energy begins at two samples, and does not depend on n in expectation."
     counts = sorted({len(list(_with_curves(sampler))) for sampler in samplers})
     caption = (
-        "Means over images for the first n samples. Dotted lines are 10 log10(2n/(n+1)) dB above the first sample, where the "
-        f"PSNR of the mean of calibrated samples lies.{others} From "
+        "Means over images for the first n samples. Dotted lines are 10 log10(2n/(n+1)) dB above the first sample, "
+        f"where the PSNR of the mean of calibrated samples lies.{others} From "
         f"{joined([number_of(count, 'image') for count in counts])}."
     )
     titles = [title for title, _, _ in shown]

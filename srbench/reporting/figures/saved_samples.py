@@ -1,7 +1,8 @@
-"""The saved samples of a run as a distribution: rank histograms, spread and error, and curves over the number of samples.
+"""The saved samples of a run as a distribution: rank histograms, spread and error, and curves over the number of
+samples.
 
-No record has these numbers. They are computed from the saved images and kept with the report, in a file for each row and
-image.
+No record has these numbers. They are computed from the saved images and kept with the report, in a file for each row
+and image.
 """
 
 from __future__ import annotations

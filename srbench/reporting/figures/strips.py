@@ -60,7 +60,8 @@ _LINE, _ASCENT, _GAP, _ROW, _MARGIN = 1.25, 0.7, 0.04, 0.06, 0.06
 """Heights of a line of text and of its letters in units of its size; distances in inches between panels, and between
 images; how much narrower than a panel its text is."""
 _SMALLEST_SIDE, _MOST_WHOLE, _MOST_LINES = 0.3, 0.6, 8
-"""Least side of a window in inches, largest share of the width that the whole image takes, most lines of text below it."""
+"""Least side of a window in inches, largest share of the width that the whole image takes,
+most lines of text below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +108,8 @@ def part_of(
         lr: LR (h, w, 3), or None.
         hr: HR (H, W, 3), or None.
         outputs: What to show. The best value of a metric is bold.
-        windows: Windows to magnify; without any, the one where the outputs differ most or, for a single output and equal
-            outputs, where they differ most from HR (or from bicubic interpolation of LR).
+        windows: Windows to magnify; without any, the one where the outputs differ most or, for a single output and
+            equal outputs, where they differ most from HR (or from bicubic interpolation of LR).
         metrics: The metrics of the values.
         scale: Sides and corners of the default window are multiples of it.
         lr_title: What LR is called.
@@ -216,8 +217,8 @@ def figure_bytes(parts: Sequence[Part], width: float, rows: int, dots: int, kind
         width: Width in inches.
         rows: Number of rows over which the panels of a window are spread.
         dots: Dots per inch of PNG, and least number of pixels per inch of images.
-        kind: ``png``; ``pdf``, in which text is text in a TrueType font; or ``svg``, in which it is text in the fonts of
-            the reader.
+        kind: ``png``; ``pdf``, in which text is text in a TrueType font; or ``svg``, in which it is text in the fonts
+            of the reader.
 
     Raises:
         ReportError: Panels would be too small to see.
@@ -243,7 +244,10 @@ def _of_fixed_widths(svg: str) -> str:
 
     def fixed(text: re.Match[str]) -> str:
         start, size, words = text.groups()
-        return f'{start} textLength="{72 * _wide(unescape(words), float(size)):.2f}" lengthAdjust="spacingAndGlyphs">{words}<'
+        return (
+            f'{start} textLength="{72 * _wide(unescape(words), float(size)):.2f}" '
+            f'lengthAdjust="spacingAndGlyphs">{words}<'
+        )
 
     svg = svg.replace("'DejaVu Sans'", "'Times New Roman', Times, serif")
     return re.sub(r'(<text style="[^"]*?([\d.]+)px[^>]*)>([^<]*)<', fixed, svg)
@@ -271,7 +275,9 @@ def _box_sums(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def _words(outputs: Sequence[Sequence[float]], metrics: Sequence[MetricInfo]) -> tuple[list[str], list[frozenset[int]]]:
-    """Return the values of each output, ``23.10 / 0.432``, and the places of the words that are best of several outputs."""
+    """Return the values of each output, ``23.10 / 0.432``,
+    and the places of the words that are best of several outputs.
+    """
     texts = [[printed(value, metric) for value, metric in zip(values, metrics, strict=True)] for values in outputs]
     bold: list[set[int]] = [set() for _ in outputs]
     for place, metric in enumerate(metrics):
@@ -363,12 +369,15 @@ def _grid(part: Part, width: float, rows: int, size: float) -> _Grid:
         if max(len(whole), *(len(panel.lines) for panel in broken)) <= number:
             return replace(grid, part=replace(part, whole=replace(part.whole, lines=whole), panels=broken))
     raise ReportError(
-        f"{number_of(count, 'panel')} do not fit into {width:g} inches; raise --rows or --width, or choose fewer --models"
+        f"{number_of(count, 'panel')} do not fit into {width:g} inches; raise --rows or --width, or choose fewer "
+        "--models"
     )
 
 
 def _drawn(parts: Sequence[Part], width: float, rows: int) -> Figure:
-    """Draw the figure, whose height follows from its width, in the largest text in which the fewest lines are broken."""
+    """Draw the figure, whose height follows from its width,
+    in the largest text in which the fewest lines are broken.
+    """
     sizes = [_SIZE - step / 4 for step in range(int(4 * (_SIZE - _SMALLEST)) + 1)]
     unbroken = sum(len(panel.lines) for part in parts for panel in (part.whole, *part.panels, *part.maps))
     drafts: list[tuple[int, float, list[_Grid]]] = []

@@ -90,7 +90,9 @@ def _size(files: Mapping[Column, Path]) -> tuple[int, int]:
 def _maps(
     results: Runs, draft: Draft, names: Sequence[str], columns: Sequence[Column]
 ) -> dict[str, list[dict[int, str]]]:
-    """Return the addresses of maps by kind, column and place of the image; only the column of a model's first sample has maps."""
+    """Return the addresses of maps by kind, column and place of the image;
+    only the column of a model's first sample has maps.
+    """
     maps = {}
     for kind in kinds_of(results):
         addresses = []

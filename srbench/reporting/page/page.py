@@ -59,10 +59,10 @@ def page(
 ) -> str:
     """Return the text of report.html in a draft, which already has the plots.
 
-    ``facts`` are the values that all templates of a report share; ``copies`` are the texts of its table, by format, that
-    the page copies to the clipboard. A page in its run links to the images there, elsewhere it embeds them. A
-    single-file page stays below 8 MB: it embeds at most as many as ``choices`` say, those on which the leading
-    models differ most.
+    ``facts`` are the values that all templates of a report share; ``copies`` are the texts of its table, by format,
+    that the page copies to the clipboard. A page in its run links to the images there, elsewhere it embeds them. A
+    single-file page stays below 8 MB: it embeds at most as many as ``choices`` say, those on which the leading models
+    differ most.
     """
     embedded = choices.single_file
 

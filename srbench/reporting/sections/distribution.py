@@ -36,8 +36,8 @@ def distribution_section(results: Runs, table: Table, out: Draft, progress: Prog
     if absent:
         labels = joined([setting.label for setting in absent])
         sentences.append(
-            f"Spread/skill, rank histograms and curves of {labels} are left out: they need HR and two or more saved samples "
-            "of every image."
+            f"Spread/skill, rank histograms and curves of {labels} are left out: they need HR and two or more saved "
+            "samples of every image."
         )
     plots = plots_of_samples(table, scores, samplers)
     return Section("samples", "Samples as a distribution", sentences=sentences, plots=plots)
@@ -54,7 +54,9 @@ def _temperatures(table: Table, metric: MetricInfo) -> str:
 
 
 def sentences_on_spread(samplers: Sequence[Sampler], values: Values) -> Iterator[str]:
-    """Yield sentences on samplers that spread less than their error, more, or neither; and on those without a verdict."""
+    """Yield sentences on samplers that spread less than their error, more, or neither;
+    and on those without a verdict.
+    """
     rows = {
         sampler.setting.label: (
             {name: (image.spread, image.error) for name, image in sampler.images.items()},

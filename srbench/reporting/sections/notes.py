@@ -69,8 +69,8 @@ def missing_maps(titles: Sequence[str]) -> Iterator[str]:
     """Note metrics of the user's code whose maps the report lacks."""
     if titles:
         yield (
-            f"Maps of {joined(titles)} are missing: srbench run and srbench score draw them, srbench report runs no code "
-            "that a run names."
+            f"Maps of {joined(titles)} are missing: srbench run and srbench score draw them, srbench report runs no "
+            "code that a run names."
         )
 
 
@@ -92,8 +92,8 @@ def _cropped(results: Runs) -> Iterator[str]:
         scale = results.protocol.scale
         name, (height, width) = next(iter(sizes.items()))
         yield (
-            f"HR is cropped at the bottom and right to multiples of {scale} before anything is computed: {len(sizes)} of "
-            f"{len(results.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
+            f"HR is cropped at the bottom and right to multiples of {scale} before anything is computed: {len(sizes)} "
+            f"of {len(results.images)} images, such as {name}, from {width}x{height} to {width - width % scale}x"
             f"{height - height % scale} pixels."
         )
 
@@ -190,7 +190,9 @@ def _of_many(results: Runs, table: Table) -> Iterator[str]:
     of_groups = [metric for metric in table.columns if metric.subject == "group"]
     if of_groups:
         titles = joined([metric.title for metric in of_groups])
-        yield f"Means, intervals and tests of {titles} are over groups of images, such as clips, which have a value each."
+        yield (
+            f"Means, intervals and tests of {titles} are over groups of images, such as clips, which have a value each."
+        )
     for metric in table.columns:
         if metric.is_of_images:
             continue
@@ -285,7 +287,9 @@ def projected(table: Table) -> Iterator[str]:
     titles = [metric.title for metric in table.columns if of_lr(metric)]
     if labels and titles:
         measures = "measures" if len(titles) == 1 else "measure"
-        yield f"{joined(titles)} of {joined([*labels])} {measures} the projection onto LR, not the network: not compared."
+        yield (
+            f"{joined(titles)} of {joined([*labels])} {measures} the projection onto LR, not the network: not compared."
+        )
 
 
 def _saturated(results: Runs) -> Iterator[str]:

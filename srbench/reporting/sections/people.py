@@ -1,4 +1,6 @@
-"""People in a report: a sentence of the summary on votes, and a section on votes, ratings and the metrics that agree."""
+"""People in a report: a sentence of the summary on votes, and a section on votes,
+ratings and the metrics that agree.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from srbench.voting.words import AGREEMENT, CAPTION, agreement_table, agreement_
 
 
 def people_section(results: Runs, table: Table) -> tuple[Section | None, list[str]]:
-    """Return the section on votes of a report's single run and on columns of ratings, and notes on what cannot be shown.
+    """Return the section on votes of a report's single run and on columns of ratings, and notes on what cannot be
+    shown.
 
     The section is None without votes and ratings.
     """

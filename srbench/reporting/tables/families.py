@@ -34,9 +34,10 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     """Group the rows of a table, given by their settings, into families.
 
     A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
-    (``esrgan@0.7``), numbers of steps (``rectified-flow+4steps``), half precision (``esrgan+bf16``) and projections (``esrgan+consistent``) are variants if the table
-    has the plain model, and all checkpoints of a training but the last are variants of the last. If all rows belong to
-    one model, all are compared. A label that is not in ``models`` is taken as the model's name.
+    (``esrgan@0.7``), numbers of steps (``rectified-flow+4steps``), half precision (``esrgan+bf16``) and projections
+    (``esrgan+consistent``) are variants if the table has the plain model, and all checkpoints of a training but the
+    last are variants of the last. If all rows belong to one model, all are compared. A label that is not in ``models``
+    is taken as the model's name.
     """
     by_label = {model.label: model for model in models}
     labels = list(dict.fromkeys(setting.model for setting in settings))
@@ -53,7 +54,9 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
 
 
 def one_each(settings: Sequence[Setting], models: Iterable[ModelInfo]) -> list[int]:
-    """Return the indices of one setting per label, chosen as for the rows of a table: by temperature; last checkpoints."""
+    """Return the indices of one setting per label, chosen as for the rows of a table: by temperature;
+    last checkpoints.
+    """
     by_label = {model.label: model for model in models}
     places: dict[str, list[int]] = {}
     for place, setting in enumerate(settings):
@@ -95,7 +98,9 @@ def _owner(label: str, specs: Mapping[str, str], checkpoints: Mapping[str, Check
 
 
 def _last(label: str, checkpoints: Mapping[str, Checkpoint | None]) -> str:
-    """Return the label of the last checkpoint of a training, preferably of the same run; of another model, the label."""
+    """Return the label of the last checkpoint of a training, preferably of the same run;
+    of another model, the label.
+    """
     own = checkpoints.get(label)
     if own is None:
         return label

@@ -94,9 +94,9 @@ def captioned_table(
     """Return a table of means with one row per model, with ``intervals`` on a line below each row.
 
     With ``letters``, every row has a letter, and a mean has the letters of the rows that are significantly worse.
-    The caption begins with ``subject``, in LaTeX; ``own`` has a caption or label to print instead. Comments above the table
-    name the LaTeX packages that it needs and the signatures of its columns. The number of images is a column only if rows
-    differ in it.
+    The caption begins with ``subject``, in LaTeX; ``own`` has a caption or label to print instead. Comments above the
+    table name the LaTeX packages that it needs and the signatures of its columns. The number of images is a column only
+    if rows differ in it.
     """
     comments = [*filter(None, [table.left_out])]
     filled = _filled(as_tables(table), subject, label, intervals=intervals, letters=letters)

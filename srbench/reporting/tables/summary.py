@@ -21,7 +21,9 @@ super-resolution space challenge", section 3."""
 
 
 def decisive_metrics(table: Table) -> list[MetricInfo]:
-    """Return the scores of samples, or the leading metrics of perception and distortion, or the first that permits a verdict."""
+    """Return the scores of samples, or the leading metrics of perception and distortion,
+    or the first that permits a verdict.
+    """
     directed = [metric for metric in table.columns if metric.direction and metric.permits_test]
     if scores := [metric for metric in directed if metric.name in (CRPS, ENERGY)]:
         return scores

@@ -29,8 +29,8 @@ class Cell:
     """The value of a metric in a line."""
 
     mean: float
-    """Mean over images with a finite value, or over their groups; or the value of a metric of all images together; NaN
-    if it is missing."""
+    """Mean over images with a finite value, or over their groups; or the value of a metric of all images together;
+    NaN if it is missing."""
     low: float
     """Lower end of the 95 % interval of the mean; NaN for too few images or groups."""
     high: float
@@ -171,7 +171,9 @@ class Block:
         return (self.dataset, f"{self.scale}x") if self.dataset else ()
 
     def run_names(self, line: Line) -> list[str]:
-        """Return the names of the runs that measured a line; none in a table that stands alone, whose caption names them."""
+        """Return the names of the runs that measured a line;
+        none in a table that stands alone, whose caption names them.
+        """
         return []
 
 
@@ -308,7 +310,9 @@ def table_of_runs(results: Runs, *, best_first: bool = False) -> Table:
 
 
 def _best_first(values: Values, metrics: Sequence[MetricInfo]) -> Values:
-    """Sort rows by the first metric that has a direction: the best first, equal rows by label, and the unmeasured last."""
+    """Sort rows by the first metric that has a direction:
+    the best first, equal rows by label, and the unmeasured last.
+    """
     directed = [metric for metric in metrics if metric.direction]
     if not directed:
         return values
@@ -348,7 +352,9 @@ def single_values(metrics: Iterable[MetricInfo]) -> str:
 
 
 def of_lr(metric: MetricInfo) -> bool:
-    """Return whether a metric measures consistency with LR: of outputs projected onto LR, it says nothing about the model."""
+    """Return whether a metric measures consistency with LR:
+    of outputs projected onto LR, it says nothing about the model.
+    """
     return metric.group == "Consistency"
 
 

@@ -1,4 +1,6 @@
-"""Trainings of which a table has several checkpoints: their curves, the best step by each metric, metrics that agree."""
+"""Trainings of which a table has several checkpoints:
+their curves, the best step by each metric, metrics that agree.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ SELECTION = (
     "Choosing the best checkpoint on these images is selection on the test set: a number to publish needs other images."
 )
 COMPARED = (
-    f"For each metric, the table names the best step, the steps that are not significantly worse ({TEST} steps), and the "
-    "metrics whose ranking of the steps is most and least similar, with Kendall's tau: 1 for the same ranking, -1 for the "
-    "reverse."
+    f"For each metric, the table names the best step, the steps that are not significantly worse ({TEST} steps), and "
+    "the metrics whose ranking of the steps is most and least similar, with Kendall's tau: 1 for the same ranking, -1 "
+    "for the reverse."
 )
 """What the table of a plot of checkpoints shows; a format string for ``images`` or ``groups``."""
 _NAMED = 8

@@ -118,9 +118,9 @@ def compare_runs(a: Path, b: Path) -> list[Comparison]:
 def write_comparison(comparison: Comparison) -> Path:
     """Write compare.md and strips; return the path of compare.md.
 
-    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the second of two runs, where A and B are the names
-    in their runs, and RUN is the name of the first, which stays as it is, and a digest of its path, as runs of other
-    folders may have the same name and labels.
+    The folder is ``compare/A/B/`` of the run, or ``compare/RUN/A/B/`` of the second of two runs, where A and B are the
+    names in their runs, and RUN is the name of the first, which stays as it is, and a digest of its path, as runs of
+    other folders may have the same name and labels.
     """
     results, shown = comparison.results, comparison.shown
     strips: dict[str, bytes] = {}

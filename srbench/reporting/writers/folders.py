@@ -1,4 +1,6 @@
-"""What ``srbench measure`` prints: rows per image for one folder; for several, the table of a run, with paired tests."""
+"""What ``srbench measure`` prints: rows per image for one folder;
+for several, the table of a run, with paired tests.
+"""
 
 from __future__ import annotations
 

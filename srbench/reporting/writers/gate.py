@@ -30,8 +30,8 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
 
     LR-PSNR of outputs projected onto LR is judged too, unlike in tables, because the user names it.
 
-    Raises ValueError for a metric that is unknown, was not measured in both runs or permits no verdict, and ReportError if
-    B lacks models or values that A has, or if there are too few images for any verdict.
+    Raises ValueError for a metric that is unknown, was not measured in both runs or permits no verdict, and ReportError
+    if B lacks models or values that A has, or if there are too few images for any verdict.
     """
     metrics = _named(comparisons[0].results, names)
     if lacking := _lacking(comparisons):
@@ -47,8 +47,9 @@ def gate(comparisons: Sequence[Comparison], names: Sequence[str]) -> Gate:
         for difference in differences:
             if missing := difference.lacking:
                 raise ReportError(
-                    f"{b} has no finite {difference.metric.title} on {number_of(len(missing), difference.metric.subject)} on "
-                    f"which {a} has one ({listed(missing)}); without them it cannot pass"
+                    f"{b} has no finite {difference.metric.title} on "
+                    f"{number_of(len(missing), difference.metric.subject)} on which {a} has one ({listed(missing)}); "
+                    "without them it cannot pass"
                 )
             if difference.units is not None and not difference.units.are_independent:
                 raise ReportError(f"{a} and {b} cannot be compared: {DEPENDENT}")

@@ -128,7 +128,9 @@ class Leaderboard:
     """Digest of the records of every run, read or not, before it was read."""
 
     def title(self, times: str = "x") -> str:
-        """Return task, scales, datasets and, if all tables agree, images: ``Super-resolution 8x on photos, 22 images``."""
+        """Return task, scales, datasets and, if all tables agree, images:
+        ``Super-resolution 8x on photos, 22 images``.
+        """
         scales = joined([f"{scale}{times}" for scale in sorted({block.scale for block in self.blocks}) if scale > 1])
         falling = sorted(self.blocks, key=lambda block: -block.scale)
         task = joined(list(dict.fromkeys(block.results.protocol.task(scales) for block in falling))).capitalize()
@@ -168,12 +170,12 @@ def write_leaderboard(
 ) -> Report:
     """Write report.md, report.html, table.tex and table.csv of all runs below some folders.
 
-    They are written into ``report`` in the first folder, or into ``out``; of the ``choices``, ``intervals`` and ``pairs``
-    count, as in ``write_report``. Damaged and contradicted runs,
-    and models that were not measured on all images of their block, are in no table; the report names them.
+    They are written into ``report`` in the first folder, or into ``out``; of the ``choices``, ``intervals`` and
+    ``pairs`` count, as in ``write_report``. Damaged and contradicted runs, and models that were not measured on all
+    images of their block, are in no table; the report names them.
 
-    Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or has
-    files that srbench did not write or that were changed; RunFolderError if there is no run.
+    Raises ReportError for an unknown format or none, if no run has results, or if the folder of the report is a run, or
+    has files that srbench did not write or that were changed; RunFolderError if there is no run.
     """
     require_formats(formats)
     place = folders[0] / FOLDER if out is None else out

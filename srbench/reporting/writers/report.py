@@ -100,8 +100,9 @@ def write_report(
         progress: Called for every image whose strip and maps are made.
 
     Raises:
-        ReportError: A format or baseline is unknown, no format is given, LaTeX does not allow the label, several runs are given without ``out`` or with
-            different protocols, or ``out`` has files that srbench did not write or that were changed.
+        ReportError: A format or baseline is unknown, no format is given, LaTeX does not allow the label, several runs
+            are given without ``out`` or with different protocols, or ``out`` has files that srbench did not write or
+            that were changed.
         SRBenchError: A folder is no run, or has no results yet.
     """
     require_formats(formats)
@@ -268,7 +269,8 @@ def _tables(table: Table, *, letters: bool) -> dict[str, str]:
 
 
 def _costs(rows: Sequence[Measurement], on_gpu: Collection[str]) -> list[list[str]]:
-    """Return the table of time, and of memory in environments with a GPU: headers, then a row per model and temperature.
+    """Return the table of time, and of memory in environments with a GPU: headers, then a row per model and
+    temperature.
 
     Seconds are medians, which the first image of a process, with what torch loads and chooses for it, hardly moves.
     """

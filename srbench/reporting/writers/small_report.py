@@ -7,8 +7,8 @@ import re
 CHECKED = "`srbench verify` checks this table: it measures every saved image in the run folder again."
 """Last line of the report.md of a run that has its images."""
 CHECKED_ANEW = (
-    "The images of this run are not here: `srbench verify --resample all` on its folder makes them again, and checks this "
-    "table."
+    "The images of this run are not here: `srbench verify --resample all` on its folder makes them again, and checks "
+    "this table."
 )
 """Last line of the report.md of a run whose images are not here."""
 

@@ -36,8 +36,8 @@ def log_report(folders: Sequence[Path], tracker: str) -> str:
     """Log the table of one or several runs as one run of a tracker; returns its name.
 
     Every call logs a run. Its name ends in a digest of the records, so equal names are equal results. Means are called
-    ``psnr/srflow-t0.8``, the ends of their 95 % intervals ``psnr_low/...`` and ``psnr_high/...``; values that are missing
-    or not finite are left out. The strip shows the image on which the leading models differ most.
+    ``psnr/srflow-t0.8``, the ends of their 95 % intervals ``psnr_low/...`` and ``psnr_high/...``; values that are
+    missing or not finite are left out. The strip shows the image on which the leading models differ most.
 
     Raises:
         TrackerError: The tracker is not installed, or failed.

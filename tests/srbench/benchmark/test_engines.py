@@ -424,7 +424,8 @@ def test_dask_workers_of_this_machine_have_a_gpu_each(spec, monkeypatch, tmp_pat
 
 
 class Cards:
-    """A machine with two GPUs, seen by the process of a command: where its networks are, and what its workers are told."""
+    """A machine with two GPUs, seen by the process of a command:
+    where its networks are, and what its workers are told."""
 
     def __init__(self, monkeypatch):
         self.networks, self.workers, to = [], [], torch.nn.Module.to

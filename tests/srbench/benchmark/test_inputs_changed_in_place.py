@@ -68,7 +68,8 @@ class Rude(MappedMetric):
     sees = "SEES"
     needs = ("HR", "LR")
     info = MetricInfo(
-        name="rude", title="Rude", direction=-1, protocol="mean absolute difference", map=MapInfo("difference", upper=1),
+        name="rude", title="Rude", direction=-1,
+        protocol="mean absolute difference", map=MapInfo("difference", upper=1),
     )
 
     def __call__(self, samples, pair):

@@ -64,7 +64,7 @@ class Range(SetMetric):
 class Size(ModelMetric):
     info = info("size", "set")
 
-    def of(self, call):
+    def measure(self, call):
         log("size")
         return None if hasattr(call.model, "sample") else 3.5
 
@@ -72,7 +72,7 @@ class Size(ModelMetric):
 class Fit(ModelPairMetric):
     info = info("fit", "image")
 
-    def of(self, call, pair):
+    def measure(self, call, pair):
         if hasattr(call.model, "sample"):
             return None
         return float((call.model(pair.lr[None])[0] - pair.hr).abs().mean())

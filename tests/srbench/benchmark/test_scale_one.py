@@ -1,4 +1,5 @@
-"""Runs at scale 1, such as denoising: LR is the input, as large as HR; what needs downscaling is left out or refused."""
+"""Runs at scale 1, such as denoising: LR is the input, as large as HR;
+what needs downscaling is left out or refused."""
 
 from __future__ import annotations
 

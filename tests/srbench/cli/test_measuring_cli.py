@@ -392,5 +392,8 @@ def test_outputs_made_elsewhere_are_measured_with_the_samples_that_there_are(com
         assert "SIGMA|RGB|float|ddof1|v1|n3" in done.out
     assert read_manifest(Path("run")).protocol.samples == 3
     done = command("run", "--models", f"bicubic,{three}", *options[:-1], "mixed")
-    line = "No sigma for models without 10 samples per image (ours 3, theirs 3); --samples 3 with a new --out measures them."
+    line = (
+        "No sigma for models without 10 samples per image (ours 3, theirs 3); --samples 3 with a new --out "
+        "measures them."
+    )
     assert done.out.count(line) == 1

@@ -72,7 +72,8 @@ def test_one_model_where_one_makes_sense(command):
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_help(command, monkeypatch, path):
-    """In a terminal of 80 columns: it fits, groups list each command in one whole line, and every option is explained."""
+    """In a terminal of 80 columns: it fits, groups list each command in one whole line,
+    and every option is explained."""
     monkeypatch.setenv("COLUMNS", "80")
     asked, text = COMMANDS[path], command(*path.split(), "--help").out
     assert max(map(len, text.splitlines())) <= 80

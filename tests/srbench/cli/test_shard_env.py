@@ -1,4 +1,5 @@
-"""``--shard env``: each process of torchrun or Slurm measures its part, and the merged parts are the run of one process."""
+"""``--shard env``: each process of torchrun or Slurm measures its part,
+and the merged parts are the run of one process."""
 
 from __future__ import annotations
 
@@ -52,8 +53,8 @@ def test_the_rank_of_a_process(environment, rank):
     [
         (
             {},
-            "looked for RANK and WORLD_SIZE (set by torchrun) or SLURM_PROCID and SLURM_NTASKS (set by srun), but found "
-            "neither pair; start srbench by one of them, or give I/N",
+            "looked for RANK and WORLD_SIZE (set by torchrun) or SLURM_PROCID and SLURM_NTASKS (set by srun), but "
+            "found neither pair; start srbench by one of them, or give I/N",
         ),
         ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK is '2' and WORLD_SIZE '2'; ranks go from 0 to WORLD_SIZE - 1"),
         (

@@ -118,7 +118,9 @@ def test_by_name_cropped_and_by_default(photos):
 
 
 def test_two_never_mix_in_one_folder(command, photos, models, tmp_path):
-    run = f"run --models {models}:Nearest --scale 4 --data {photos} --metrics psnr --limit 1 --workers 1 --out run".split()
+    run = (
+        f"run --models {models}:Nearest --scale 4 --data {photos} --metrics psnr --limit 1 --workers 1 --out run"
+    ).split()
     done = command(*run, "--degrade", "blur-noise-jpeg")
     assert done.code == 0, done.err
     manifest = read_manifest(tmp_path / "run")

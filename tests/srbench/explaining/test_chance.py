@@ -1,4 +1,5 @@
-"""Arbitrary numbers are rarely called reproduced; the numbers of real protocols are named and, with digits, reproduced."""
+"""Arbitrary numbers are rarely called reproduced; the numbers of real protocols are named and, with digits,
+reproduced."""
 
 from __future__ import annotations
 

@@ -39,7 +39,10 @@ def test_a_number_of_another_program_is_explained_in_words(explain, arrays):
     assert lines[1] == "  --metrics psnr+channels=Y+round=no+border=4  (signature PSNR|Y|floor|unrounded|crop4|v1)"
     assert lines[2].startswith("  --suite classic-y, ")
     assert lines[2].endswith("  (signature PSNR|Y|round|unrounded|crop(scale)|v1)")
-    counted = r"  chance of coincidence 0\.\d{3}: of the 101 numbers within 0\.5 dB, \d+ come from protocols at least as common, "
+    counted = (
+        r"  chance of coincidence 0\.\d{3}: of the 101 numbers within 0\.5 dB, \d+ come from protocols at "
+        r"least as common, "
+    )
     assert any(re.fullmatch(rf"{counted}\d+ from any of the {len(found[0].candidates)} tried", line) for line in lines)
     assert f"srbench measure gives {psnr(arrays, 'RGB', 0):.4f}: RGB, no crop" in lines
 

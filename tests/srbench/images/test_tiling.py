@@ -95,7 +95,10 @@ def test_a_model_of_another_scale_is_refused(scale):
 
     other = Other()
     other.scale = 2
-    said = rf"a: the result for a tile of 32x32 has shape \(1, 3, {32 * scale}, {32 * scale}\); it must be \(1, 3, 64, 64\)"
+    said = (
+        rf"a: the result for a tile of 32x32 has shape \(1, 3, {32 * scale}, {32 * scale}\); it must be \(1, 3, "
+        r"64, 64\)"
+    )
     with pytest.raises(ModelError, match=said):
         upscale(other, "a", pair().lr, SamplingParameters(0.0, 1, 0, 16), "cpu")
 

@@ -21,7 +21,8 @@ ONNX = type("RuntimeException", (Exception,), {"__module__": "onnxruntime.capi.o
         RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
         RuntimeError("GET was unable to find an engine to execute this computation"),
         ONNX(
-            "[ONNXRuntimeError] : 6 : Non-zero status code: bfc_arena.cc:376 Failed to allocate memory for requested buffer"
+            "[ONNXRuntimeError] : 6 : Non-zero status code: bfc_arena.cc:376 Failed to allocate memory for requested "
+            "buffer"
         ),
     ],
 )
@@ -43,7 +44,8 @@ def failure(allocate):
         (MemoryError(), "out of memory on the CPU"),
         (
             RuntimeError(
-                "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."
+                "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to "
+                "allocate 9 bytes."
             ),
             "out of memory on the CPU: 9 B were wanted",
         ),

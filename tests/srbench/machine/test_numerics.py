@@ -27,7 +27,7 @@ def ways(model, lr=LR):
     return {
         "encode": lambda: [*(found := model.given(lr).encode(HR))[0], found[1]],
         "log_prob": lambda: [model.given(lr).log_prob(HR)],
-        "nll": lambda: [model.given(lr).nll(HR)],
+        "nll": lambda: [model.given(lr).bits_per_dimension(HR)],
         "decode": lambda: [model.given(lr).decode(latents)],
         "sample": lambda: [model.sample(lr[0], 2, temperature=1.2, generator=torch.Generator())],
         "sample in tiles": lambda: [model.sample(lr[0], 2, temperature=1.2, generator=torch.Generator(), tile=4)],
@@ -141,4 +141,4 @@ def test_a_fine_result_is_computed_once(model):
 def test_training_passes_over_a_loss_that_is_not_finite(model):
     """It skips such a step (``fit`` counts them) instead of ending."""
     set_values(model.flow.levels[0].steps[0].mixing.norm.log_scale, 100.0)
-    assert not model.nll(LR, HR).isfinite().any()
+    assert not model.bits_per_dimension(LR, HR).isfinite().any()

@@ -26,7 +26,7 @@ from srbench.metrics.cost import (
     MultiplyAdds,
     Parameters,
     Runtime,
-    Size,
+    StatedSize,
     counted,
     parameters_of,
 )
@@ -121,18 +121,20 @@ class Attentive(nn.Module):
 
 
 def multiply_adds(model: nn.Module, width: int, height: int) -> float:
-    value = MultiplyAdds(lr=f"{width}x{height}").of(ModelCall(model.eval(), None, "cpu"))
+    value = MultiplyAdds(lr=f"{width}x{height}").measure(ModelCall(model.eval(), None, "cpu"))
     assert value is not None
     return round(value * 1e9, 3)
 
 
-def of_lr(width: int, height: int) -> Size:
-    return Size(width, height, is_output=False)
+def of_lr(width: int, height: int) -> StatedSize:
+    return StatedSize(width, height, is_output=False)
 
 
 def test_multiply_adds_are_those_of_the_convolutions():
     assert multiply_adds(Network(), 64, 48) == 64 * 48 * 27 * (3 + 48)
-    assert MultiplyAdds().of(ModelCall(Network(), None, "cpu")) == 64 * 64 * 27 * (3 + 48) / 1e9, "an output of 256x256"
+    assert MultiplyAdds().measure(ModelCall(Network(), None, "cpu")) == 64 * 64 * 27 * (3 + 48) / 1e9, (
+        "an output of 256x256"
+    )
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
@@ -144,8 +146,8 @@ def test_span_has_the_multiply_adds_and_parameters_of_the_challenge():
     """9.833807872 G and 0.150688 M by results.json of github.com/Amazingren/NTIRE2026_ESR, and the same by fvcore."""
     assert multiply_adds(Span(), 256, 256) == 9_833_807_872
     assert sum(one.numel() for one in Span().parameters()) == 150_688
-    assert MultiplyAdds(lr="256x256").of(ModelCall(Span(), None, "cpu")) == 9.833807872
-    assert MultiplyAdds(out="1280x720").of(ModelCall(Span(), None, "cpu")) == pytest.approx(
+    assert MultiplyAdds(lr="256x256").measure(ModelCall(Span(), None, "cpu")) == 9.833807872
+    assert MultiplyAdds(out="1280x720").measure(ModelCall(Span(), None, "cpu")) == pytest.approx(
         9.833807872 * 180 * 320 / 256**2
     )
 
@@ -185,20 +187,20 @@ def test_packaged_models_are_counted_without_their_device(name, monkeypatch):
     """Without numbers: equal on every device, also on one that is not there. A CPU resizes by products, uncounted."""
     monkeypatch.setattr("srbench.models.half_precision.has_bfloat16", lambda device: True)  # torch computes it anyway
     model = load_model(name, 4, "cpu").model
-    count = MultiplyAdds(lr="32x24").of(ModelCall(model, 0.8, "a GPU"))
+    count = MultiplyAdds(lr="32x24").measure(ModelCall(model, 0.8, "a GPU"))
     assert 1e9 * count <= counted(ModelCall(model, 0.8, "cpu"), of_lr(32, 24)) <= 1.02e9 * count
 
 
 def test_memory_is_what_lives_at_once():
     """The input is the caller's; what the first convolution makes lives as long as the second works."""
     floats = 64 * 64 * (3 + 48) + 64 * 64 * 48  # both results, and the sorted pixels
-    assert Memory(lr="64x64").of(ModelCall(Network(), None, "cpu")) == 4 * floats / 1e6
+    assert Memory(lr="64x64").measure(ModelCall(Network(), None, "cpu")) == 4 * floats / 1e6
 
 
 def test_sizes():
-    assert Size.read("", "1280x720").of_lr(4) == (180, 320)
-    assert Size.read("", "1280x720").of_lr(3) == (240, 427)
-    assert Size.read("640x480", "").of_lr(3) == (480, 640)
+    assert StatedSize.read("", "1280x720").of_lr(4) == (180, 320)
+    assert StatedSize.read("", "1280x720").of_lr(3) == (240, 427)
+    assert StatedSize.read("640x480", "").of_lr(3) == (480, 640)
     assert MultiplyAdds(out="1280x720").info.signature == "out1280x720|v3"
     assert Runtime(lr="640x480").info.signature == "lr640x480|v4"
     assert Memory().info.signature == "out256x256|v3"
@@ -229,7 +231,7 @@ def test_runtime_is_that_of_the_model_alone(clock, monkeypatch):
         return torch.zeros(3, *size.of_lr(call.model.scale))
 
     monkeypatch.setattr(cost, "_lr_image", made)
-    assert Runtime(lr="8x8").of(ModelCall(Sampler(clock, 0.25), 0.8, "cpu")) == 250.0
+    assert Runtime(lr="8x8").measure(ModelCall(Sampler(clock, 0.25), 0.8, "cpu")) == 250.0
 
 
 class Sampler:
@@ -250,9 +252,9 @@ class Sampler:
 
 def test_three_warm_ups_before_memory_and_before_runtime():
     sampler = Sampler()
-    assert Memory(lr="8x8").of(ModelCall(sampler, 0.8, "cpu")) > 0
+    assert Memory(lr="8x8").measure(ModelCall(sampler, 0.8, "cpu")) > 0
     assert sampler.asked == [(1, 0.8)] * (3 + 1)
-    assert Runtime(lr="8x8").of(ModelCall(sampler, 0.5, "cpu")) >= 0
+    assert Runtime(lr="8x8").measure(ModelCall(sampler, 0.5, "cpu")) >= 0
     assert sampler.asked[4:] == [(1, 0.5)] * (3 + 5)
 
 
@@ -267,7 +269,7 @@ def test_runtime_on_a_cpu_is_that_of_one_thread():
 
     torch.set_num_threads(3)
     try:
-        Runtime(lr="8x8").of(ModelCall(Noting(), 0.5, "cpu"))
+        Runtime(lr="8x8").measure(ModelCall(Noting(), 0.5, "cpu"))
         assert (seen, torch.get_num_threads()) == ({1}, 3)
     finally:
         torch.set_num_threads(before)
@@ -276,7 +278,7 @@ def test_runtime_on_a_cpu_is_that_of_one_thread():
 @pytest.mark.parametrize(("seconds", "outputs"), [(1.0, 3 + 5), (3.0, 3 + 4), (6.0, 2 + 2), (11.0, 1 + 1)])
 def test_slow_models_are_timed_less_often(clock, seconds, outputs):
     sampler = Sampler(clock, seconds)
-    assert Runtime(lr="8x8").of(ModelCall(sampler, 0.5, "cpu")) == 1000 * seconds
+    assert Runtime(lr="8x8").measure(ModelCall(sampler, 0.5, "cpu")) == 1000 * seconds
     assert len(sampler.asked) == outputs
 
 
@@ -292,7 +294,7 @@ def test_memory_on_a_gpu_is_that_of_one_warm_output_without_lr(monkeypatch):
 
     monkeypatch.setattr(cost, "usage_on", usage_on)
     monkeypatch.setattr(cost, "_lr_image", lambda call, size: events.append(call.device) or torch.zeros(3, 8, 8))
-    assert Memory(lr="8x8").of(ModelCall(Sampler(), 0.5, "cuda:1")) == 12345 / 1e6
+    assert Memory(lr="8x8").measure(ModelCall(Sampler(), 0.5, "cuda:1")) == 12345 / 1e6
     assert events == ["cuda:1", "begin", "end"] * 4
 
 
@@ -301,7 +303,7 @@ from srbench.interfaces import ModelCall
 from srbench.metrics.cost import Memory
 from srbench.models.loading import load_model
 
-print(Memory().of(ModelCall(load_model("srflow", 4, "cpu").model, 0.8, "cpu")))
+print(Memory().measure(ModelCall(load_model("srflow", 4, "cpu").model, 0.8, "cpu")))
 """
 
 
@@ -310,7 +312,7 @@ def test_memory_does_not_depend_on_what_ran_before():
     cold = subprocess.run([sys.executable, "-c", MEMORY_OF_SRFLOW], capture_output=True, text=True, check=True)
     model = load_model("srflow", 4, "cpu").model
     model.sample(torch.rand(3, 64, 64), 1, temperature=0.8, generator=torch.Generator().manual_seed(0))
-    assert float(cold.stdout) == Memory().of(ModelCall(model, 0.8, "cpu"))
+    assert float(cold.stdout) == Memory().measure(ModelCall(model, 0.8, "cpu"))
 
 
 def test_parameters():
@@ -319,7 +321,7 @@ def test_parameters():
     assert parameters_of(lambda lr: lr) == 0
     assert parameters_of(Consistent(Network(), 4)) == 27 * 51
     assert parameters_of(Consistent(InBfloat16(Network(), 4), 4)) == 27 * 51
-    assert Parameters().of(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
+    assert Parameters().measure(ModelCall(Network(), None, "cpu")) == 27 * 51 / 1e6
     stated = SimpleNamespace(weights=WeightsInfo("", "", "", 7), network=Network())
     assert parameters_of(stated) == parameters_of(SimpleNamespace(model=stated)) == 7
     assert parameters_of(SimpleNamespace(weights=WeightsInfo("", "", "", None))) is None
@@ -333,12 +335,12 @@ def test_costs_of_what_torch_does_not_compute_are_unknown():
             return torch.from_numpy(np.zeros((1, 3, 4 * lr.shape[-2], 4 * lr.shape[-1]), np.float32))
 
     call = ModelCall(InNumpy(), None, "cpu")
-    assert (MultiplyAdds(lr="8x8").of(call), Memory(lr="8x8").of(call)) == (None, None)
+    assert (MultiplyAdds(lr="8x8").measure(call), Memory(lr="8x8").measure(call)) == (None, None)
 
 
 def test_results_made_elsewhere_cost_nothing_that_is_known(photos):
     model_call = ModelCall(ResultFolder(photos, 4), None, "cpu")
-    assert all(metric().of(model_call) is None for metric in (Parameters, MultiplyAdds, Memory, Runtime))
+    assert all(metric().measure(model_call) is None for metric in (Parameters, MultiplyAdds, Memory, Runtime))
 
 
 def test_a_folder_of_images_has_no_costs(command, photos):

@@ -1,4 +1,5 @@
-"""Samples judged as a distribution: each column in a run, by the functions on the saved images, and what shares a column."""
+"""Samples judged as a distribution: each column in a run, by the functions on the saved images,
+and what shares a column."""
 
 from __future__ import annotations
 
@@ -227,8 +228,8 @@ def test_nll_of_a_flow_whatever_the_temperature_and_of_no_wrapped_model():
     flow, hr = small_flow(4), drawn(5, 36, 40)
     pair = ImagePair("a", downscale_uint8(hr, 4) / 255, hr / 255)
     bits = bits_per_dimension(flow, pair.lr, pair.hr)
-    assert {NLL().of(ModelCall(flow, temperature, "cpu"), pair) for temperature in (0.5, 1.0)} == {bits}
-    assert NLL().of(ModelCall(Consistent(flow, 4), 1.0, "cpu"), pair) is None
+    assert {NLL().measure(ModelCall(flow, temperature, "cpu"), pair) for temperature in (0.5, 1.0)} == {bits}
+    assert NLL().measure(ModelCall(Consistent(flow, 4), 1.0, "cpu"), pair) is None
 
 
 def test_functions_refuse_samples_of_another_size():

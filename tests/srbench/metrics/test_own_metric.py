@@ -62,7 +62,10 @@ def test_the_content_of_files_that_parameters_name_counts(tmp_path, monkeypatch)
 def test_parameters_have_the_types_that_the_class_states(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = METRIC.format(value="samples.mean((1, 2, 3))", map="None").replace("def map", "def _map")
-    types = "share: float = 1, strict: bool = False, file: Path | None = None, plain=0, word: str = '', either: int | str = 0"
+    types = (
+        "share: float = 1, strict: bool = False, file: Path | None = None, plain=0, word: str = '', either: int "
+        "| str = 0"
+    )
     given = "share=0.5+strict=yes+file=net.pth+plain=8+word=8+either=8"
     init = f"def __init__(self, {types}):\n        self.given = share, strict, file, plain, word, either\n"
     (tmp_path / "mine.py").write_text(f"from pathlib import Path\n{text}\n    {init}")

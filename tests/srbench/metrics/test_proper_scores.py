@@ -1,4 +1,5 @@
-"""CRPS, LPIPS energy and bits per dimension, beside the scoringrules package and what is known of simulated posteriors."""
+"""CRPS, LPIPS energy and bits per dimension, beside the scoringrules package and what is known
+of simulated posteriors."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def photograph():
-    """Samples (4, 3, 65, 96), of which the second equals the first and the third differs from it in one value; and HR."""
+    """Samples (4, 3, 65, 96), of which the second equals the first and the third differs from it
+    in one value; and HR."""
     hr = images(1, 8, 12)[0].repeat_interleave(9, 1).repeat_interleave(8, 2)[:, :65]
     noisy = (hr.int() + images(2, 65, 96, seed=1).int() // 8).clamp(0, 255).to(torch.uint8)
     samples = torch.stack([noisy[0], noisy[0], noisy[0], noisy[1]])
@@ -240,7 +242,7 @@ def test_a_flow_has_the_bits_of_its_even_part():
     pixels = (hr * 255).floor().to(torch.uint8)
     bits = bits_per_dimension(model, lr, pixels)
     assert bits == bits_per_dimension(model, lr[:, :6, :8], pixels[:, :24, :32])
-    nll = model.given(lr[:, :6, :8]).nll(pixels[None, :, :24, :32].float() / 255)
+    nll = model.given(lr[:, :6, :8]).bits_per_dimension(pixels[None, :, :24, :32].float() / 255)
     assert bits == pytest.approx(nll.item() + math.log2(255), abs=0.02)  # noise moves values by 1/510 at most
 
 

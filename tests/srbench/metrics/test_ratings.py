@@ -31,22 +31,22 @@ def ratings(tmp_path, monkeypatch):
 def test_ratings_of_images_and_of_samples(ratings):
     ratings("dog,rrdb,3.5", "dog,srflow-t0.8,4", "cat,rrdb,2")
     metric = open_metric("ratings.csv:mos").metric
-    assert [metric.of("rrdb", image, 1) for image in ("dog", "cat")] == [3.5, 2]
+    assert [metric.measure("rrdb", image, 1) for image in ("dog", "cat")] == [3.5, 2]
     ratings("dog,rrdb,,3", "dog,srflow-t0.8,0,4", "dog,srflow-t0.8,2,1", header="image,row,sample,mos")
     metric = open_metric("ratings.csv:mos+better=lower").metric
-    assert (metric.of("rrdb", "dog", 1), metric.of("srflow-t0.8", "dog", 3)) == (3, 2.5)
+    assert (metric.measure("rrdb", "dog", 1), metric.measure("srflow-t0.8", "dog", 3)) == (3, 2.5)
     assert metric.info.direction == -1
     with pytest.raises(SRBenchError, match=r"rates sample 2 of srflow-t0\.8 dog, which has 2"):
-        metric.of("srflow-t0.8", "dog", 2)
+        metric.measure("srflow-t0.8", "dog", 2)
 
 
 def test_a_row_without_ratings_and_an_image_without_one(ratings):
     ratings("dog,rrdb,3.5")
     metric = open_metric("ratings.csv:mos").metric
     with pytest.warns(UserWarning, match=r"ratings.csv has no mos of esrgan, only of rrdb; its cells are dashes"):
-        assert metric.of("esrgan", "dog", 1) is None
+        assert metric.measure("esrgan", "dog", 1) is None
     with pytest.raises(SRBenchError, match=r"ratings.csv: has no mos of rrdb cat"):
-        metric.of("rrdb", "cat", 1)
+        metric.measure("rrdb", "cat", 1)
 
 
 @pytest.mark.parametrize(

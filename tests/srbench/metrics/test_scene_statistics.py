@@ -12,7 +12,7 @@ from srbench.metrics.scene_statistics import (
     fit_asymmetric,
     fit_symmetric,
     grey,
-    half,
+    halve,
     neighbour_products,
 )
 
@@ -53,7 +53,7 @@ def test_flat_windows_are_exactly_zero(level):
 def test_half_size_is_matlabs(size):
     """Even sides are resize's own; for odd ones MATLAB rounds the size up and keeps the step of two pixels."""
     image = RANDOM.integers(0, 256, size).astype(np.float64)
-    halved = half(image)
+    halved = halve(image)
     assert halved.shape == ((size[0] + 1) // 2, (size[1] + 1) // 2)
     even = np.pad(image, ((16, 16 + size[0] % 2), (16, 16 + size[1] % 2)), mode="symmetric")
     wanted = resize.downscale(torch.from_numpy(even), 2).numpy()[8:-8, 8:-8]

@@ -139,13 +139,14 @@ def test_a_run_folder_is_of_one_suite(classic):
         (
             "classic-y",
             None,
-            "Protocol classic-y@2, the tables of EDSR, RCAN and SwinIR: luma of BT.601 from 8-bit RGB, not rounded, as many "
-            "border pixels left out as the scale, Gaussian SSIM.",
+            "Protocol classic-y@2, the tables of EDSR, RCAN and SwinIR: luma of BT.601 from 8-bit RGB, not rounded, as "
+            "many border pixels left out as the scale, Gaussian SSIM.",
         ),
         (
             "srflow-round",
             ("sigma",),
-            "Protocol srflow-round@1, srflow on images rounded to 8 bits, as in the tables of SRDiff and others; 3 samples per image.",
+            "Protocol srflow-round@1, srflow on images rounded to 8 bits, as in the tables of SRDiff and others; 3 "
+            "samples per image.",
         ),
         ("srflow", ("psnr+channels=Y",), "Protocol srflow@1: PSNR|Y|floor|crop0|v1."),
     ],
@@ -157,7 +158,8 @@ def test_the_protocol_in_one_line(suite, names, line):
 
 
 def test_a_metric_with_other_parameters_is_another_column(classic):
-    """In one request, in any order, and added later; the keys tell both apart, and the titles too where they have to."""
+    """In one request, in any order, and added later; the keys tell both apart,
+    and the titles too where they have to."""
     classic = replace(classic, suite="srflow", metrics=("psnr+channels=Y", "psnr"))
     folder = run(classic).folder
     score_run(folder, ["psnr+channels=Y+border=4"])

@@ -141,9 +141,9 @@ def test_channels_are_counted_behind_layers_that_keep_them(tmp_path):
 
 def test_only_the_runtime_of_an_ncnn_graph_is_known(tmp_path):
     call = ModelCall(load_model(str(repeated(tmp_path / "net.param", 2)), 2, "cpu").model, None, "cpu")
-    assert MultiplyAdds(out="16x16").of(call) is None
-    assert Memory(out="16x16").of(call) is None
-    assert Runtime(out="16x16").of(call) > 0
+    assert MultiplyAdds(out="16x16").measure(call) is None
+    assert Memory(out="16x16").measure(call) is None
+    assert Runtime(out="16x16").measure(call) > 0
 
 
 def test_a_run_says_what_computed_it_and_holds(tmp_path, photos):

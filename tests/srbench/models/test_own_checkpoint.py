@@ -187,7 +187,8 @@ REFUSED = {
         lambda made: made("EDSR", 2, features=16).state_dict(),
         r"mynet\.pth: 7 tensors do not fit the network: head\.0\.weight has shape \(16, 3, 3, 3\) instead of "
         r"\(8, 3, 3, 3\), .* and 4 more; if it was trained at another scale, choose that scale; "
-        r"with other arguments, add a function that returns it, def make\(\): return EDSR\(\.\.\.\), and name the function",
+        r"with other arguments, add a function that returns it, def make\(\): return EDSR\(\.\.\.\), and name the "
+        r"function",
     ),
     "a missing layer": (
         lambda made: without(made("EDSR", 2).state_dict(), "tail.0.weight", "tail.0.bias"),
@@ -204,7 +205,8 @@ REFUSED = {
     ),
     "a class": (
         lambda made: {"state_dict": made("EDSR", 2).state_dict(), "hyper_parameters": Options()},
-        r"would run code \(\S*\.Options\) when loaded, and only tensors are accepted; .*torch\.save\(network\.state_dict\(\), FILE",
+        r"would run code \(\S*\.Options\) when loaded, and only tensors are accepted; "
+        r".*torch\.save\(network\.state_dict\(\), FILE",
     ),
     "a whole network": (lambda made: nn.Conv2d(3, 3, 1), r"would run code \(torch\.nn\.modules\.conv\.Conv2d\) when"),
     "another place": (

@@ -357,9 +357,9 @@ def test_only_the_runtime_of_an_onnx_file_is_known(tmp_path, suffix):
     """Its outputs pass through torch, but torch does not compute them."""
     path = exported(Repeated(2), tmp_path / "net.onnx", (8, 8))
     call = ModelCall(load_model(f"{path}{suffix}", 2, "cpu").model, None, "cpu")
-    assert MultiplyAdds(out="16x16").of(call) is None
-    assert Memory(out="16x16").of(call) is None
-    assert Runtime(out="16x16").of(call) > 0
+    assert MultiplyAdds(out="16x16").measure(call) is None
+    assert Memory(out="16x16").measure(call) is None
+    assert Runtime(out="16x16").measure(call) > 0
 
 
 @needs_onnx

@@ -1,4 +1,5 @@
-"""What makes the rows of a plug-in again, and what does not: a table of changes, which docs/add-your-own.md has in short.
+"""What makes the rows of a plug-in again, and what does not: a table of changes, which docs/add-your-own.md has in
+short.
 
 Every file of the folder has the same time before and after a change, and a changed file the same size wherever its
 content allows that, so only contents count.

@@ -198,7 +198,8 @@ def test_a_table_of_several_numbers_of_samples_and_seeds_states_all(make_run, tm
 
 
 def test_a_contradicted_run_is_named(make_run, command):
-    """The report of a folder leaves it out; that of named runs shows it, and says so in the terminal and in report.md."""
+    """The report of a folder leaves it out; that of named runs shows it,
+    and says so in the terminal and in report.md."""
     runs = [make_run(f"m/{name}", {(name, None): ONE}) for name in ("good", "bad")]
     (runs[1] / "rows.jsonl").write_text((runs[1] / "rows.jsonl").read_text().replace("20.0", "29.0"))
     forge_sums(runs[1])
@@ -260,7 +261,8 @@ def test_outputs_made_elsewhere_without_a_common_image_are_two_rows(tmp_path):
 
 
 def test_images_are_of_the_outputs_whose_values_are_shown(make_run, greys):
-    """Outputs of the same code may differ by rounding; another run has the files of a row only if all pixels are equal."""
+    """Outputs of the same code may differ by rounding;
+    another run has the files of a row only if all pixels are equal."""
     first = make_run("first", {("m", None): ONE})
     shutil.rmtree(first / "images")
     for name, level, is_shown in (("rounded", 41, False), ("same", 40, True)):

@@ -1,4 +1,5 @@
-"""``report A B`` and ``report DIR`` over the same two runs: one verdict on whether they share a table, and the same cells."""
+"""``report A B`` and ``report DIR`` over the same two runs:
+one verdict on whether they share a table, and the same cells."""
 
 from __future__ import annotations
 

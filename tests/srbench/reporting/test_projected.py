@@ -18,7 +18,8 @@ NOTE = "LR-PSNR of esrgan+consistent and srflow measures the projection onto LR,
 
 @pytest.fixture
 def run_of(make_run):
-    """run_of("rrdb", "srflow"): a run of these models in which the one with the highest LR-PSNR has the highest LPIPS."""
+    """run_of("rrdb", "srflow"): a run of these models in which the one
+    with the highest LR-PSNR has the highest LPIPS."""
 
     def call(*labels, metrics=METRICS):
         rows = {
@@ -57,7 +58,8 @@ def test_no_projected_row_is_bold_or_tested_in_lr_psnr(run_of, labels, bold):
     [
         (
             ["bicubic", "rrdb", "srflow"],
-            "Highest LR-PSNR, without srflow, projected onto LR: rrdb at 42.00 dB, ahead of bicubic (36.00 dB, p = 0.008).",
+            "Highest LR-PSNR, without srflow, projected onto LR: rrdb at 42.00 dB, ahead of bicubic (36.00 dB, p = "
+            "0.008).",
         ),
         (
             ["rrdb", "srflow"],
@@ -65,7 +67,8 @@ def test_no_projected_row_is_bold_or_tested_in_lr_psnr(run_of, labels, bold):
         ),
         (
             ["esrgan+consistent", "srflow"],
-            "Highest LR-PSNR, without esrgan+consistent and srflow, projected onto LR: undecided, as no other model is measured.",
+            "Highest LR-PSNR, without esrgan+consistent and srflow, projected onto LR: undecided, as no other model "
+            "is measured.",
         ),
     ],
 )

@@ -259,7 +259,10 @@ def test_copies_that_contradict_each_other_are_refused(finished, tmp_path):
     change_value(copy, 2.0)
     forge_sums(copy)
     for one, other in ((finished, copy), (copy, finished)):
-        says = rf"{other}: PSNR \(RGB\) of near on a is .*, and .* in {one}; check both with srbench verify, and merge only"
+        says = (
+            rf"{other}: PSNR \(RGB\) of near on a is .*, and .* in {one}; check both with srbench verify, and "
+            r"merge only"
+        )
         with pytest.raises(RunFolderError, match=says):
             merge([one, other], tmp_path / "merged")
         assert not (tmp_path / "merged").exists()

@@ -72,7 +72,10 @@ def test_learning_rate_rises_in_the_warm_up():
 def test_a_batch_that_processes_cannot_share_names_the_numbers_that_can():
     for processes in (1, 2, 3, 6):
         config(batch=12, grad_accumulation=2).check(processes, 4)
-    said = "12 cannot be split equally among 4 processes in 2 parts each; use 1, 2, 3, 6 processes, make it a multiple of 8"
+    said = (
+        "12 cannot be split equally among 4 processes in 2 parts each; use 1, 2, 3, 6 processes, make it a "
+        "multiple of 8"
+    )
     with pytest.raises(TrainingError, match=said):
         config(batch=12, grad_accumulation=2).check(4, 4)
 

@@ -113,7 +113,10 @@ def test_the_command(finished, command):
     assert read_verified(finished).verdict == "verified from its files"
     [invocation] = json.loads((finished / "manifest.json").read_text())["invocations"]
     hardware, software = invocation["hardware"], invocation["software"]
-    recorded = f"{hardware['cpu']}, cpu, torch {software['torch']}, sr-bench {software['sr-bench']}, {invocation['started'][:10]}"
+    recorded = (
+        f"{hardware['cpu']}, cpu, torch {software['torch']}, sr-bench {software['sr-bench']}, "
+        f"{invocation['started'][:10]}"
+    )
     assert done.out.splitlines()[-1] == f"not proven, as recorded: {recorded}"
     done = command("verify", finished, "--resample", "all", "--format", "json")
     facts = json.loads(done.out)

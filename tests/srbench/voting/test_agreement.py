@@ -58,8 +58,8 @@ def test_the_truth_plus_noise_comes_first_with_its_agreement():
     assert (lpips.metric.name, lpips.share, lpips.low, lpips.high) == ("lpips", 1, 1, 1)
     assert psnr.low < 0.75 < psnr.high < psnr.low + 0.12
     assert agreement_sentence(found.best, ["LPIPS", "PSNR"], "mos") == (
-        f"Of the metrics, LPIPS (100 %) agrees best with mos, significantly better than PSNR ({100 * psnr.share:.0f} %), "
-        "p < 0.001."
+        f"Of the metrics, LPIPS (100 %) agrees best with mos, significantly better than PSNR ({100 * psnr.share:.0f} "
+        "%), p < 0.001."
     )
 
 

@@ -65,8 +65,8 @@ def test_few_votes_are_too_few(run, add_votes):
     add_votes(run, 1, votes=5)
     result = tally(run)
     assert sentence(result) == (
-        "Votes decide nothing: of 5 votes of 1 rater on 5 images, an output is preferred on 5 images; a verdict needs at least "
-        "6 images."
+        "Votes decide nothing: of 5 votes of 1 rater on 5 images, an output is preferred on 5 images; a verdict needs "
+        "at least 6 images."
     )
     for table, columns in (
         (strength_table(result), (1, 2)),
@@ -142,8 +142,8 @@ def test_votes_on_parts_of_images_are_not_passed_off_as_votes_on_what_metrics_me
     add_votes(run, 2)  # the first rater is asked about parts, too
     assert tally(run).of_parts == 72
     assert (
-        "72 of 108 votes are on a part of a larger image, but the metrics measure the whole image; in a run with --crop "
-        "512, people see what the metrics measure."
+        "72 of 108 votes are on a part of a larger image, but the metrics measure the whole image; in a run with "
+        "--crop 512, people see what the metrics measure."
     ) in remarks(tally(run))
 
 
@@ -153,7 +153,8 @@ def test_cannot_tell_alone_decides_nothing(run, add_votes):
     assert [strength.preferred for strength in result.strengths] == pytest.approx([0.5] * 3)
     assert (result.lead, result.agreements.rows) == ("too few", ())
     assert sentence(result) == (
-        'Votes decide nothing: of 72 votes of 2 raters on 12 images, all are "cannot tell"; a verdict needs at least 6 images.'
+        'Votes decide nothing: of 72 votes of 2 raters on 12 images, all are "cannot tell"; a verdict needs at least '
+        "6 images."
     )
 
 

@@ -1,4 +1,5 @@
-"""The page of srbench vote in a real browser, from the disk and from a server: keys, buttons, zoom, a reload, the file."""
+"""The page of srbench vote in a real browser, from the disk and from a server:
+keys, buttons, zoom, a reload, the file."""
 
 from __future__ import annotations
 

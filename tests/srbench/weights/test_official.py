@@ -31,7 +31,8 @@ FILE = "RRDB_TINY.pth"
 
 
 class Server:
-    """Answers with the bytes of ``files``, of a version if ``version`` is a header; notes every request as (path, Range).
+    """Answers with the bytes of ``files``, of a version if ``version`` is a header; notes every request as (path,
+    Range).
 
     ``meanwhile`` is called before the first answer.
     """

@@ -1,4 +1,5 @@
-"""No TF32 on a GPU, where torch allows it in convolutions: who opens the context, and the error that TF32 would make."""
+"""No TF32 on a GPU, where torch allows it in convolutions:
+who opens the context, and the error that TF32 would make."""
 
 import json
 import threading

@@ -208,12 +208,13 @@ def test_spread_is_less_than_the_error_or_more_or_neither(sampled):
     less, more = ([(factor * spread, error) for spread, error in calibrated] for factor in (0.25, 4))
     samplers = [sampler(name, 5, each) for name, each in (("few", less), ("much", more), ("right", calibrated))]
     assert list(sentences_on_spread(samplers, results.values)) == [
-        "Samples spread less than the error of their mean (spread/skill with its 95 % interval, for all 3 rows together, "
-        "below 1): few τ=0.8 0.50 (0.47–0.53).",
-        "Samples spread more than the error of their mean (spread/skill with its 95 % interval, for all 3 rows together, "
-        "above 1): much τ=0.8 2.00 (1.87–2.14).",
+        "Samples spread less than the error of their mean (spread/skill with its 95 % interval, for all 3 rows "
+        "together, below 1): few τ=0.8 0.50 (0.47–0.53).",
+        "Samples spread more than the error of their mean (spread/skill with its 95 % interval, for all 3 rows "
+        "together, above 1): much τ=0.8 2.00 (1.87–2.14).",
         "No difference of the spread of samples from the error of their mean is found, as for calibrated samples "
-        "(spread/skill with its 95 % interval, for all 3 rows together, which contains 1): right τ=0.8 1.00 (0.94–1.07).",
+        "(spread/skill with its 95 % interval, for all 3 rows together, which contains 1): right τ=0.8 1.00 "
+        "(0.94–1.07).",
     ]
 
 

@@ -1,4 +1,5 @@
-"""Notes of a report about how its numbers were made: a snapshot of every case (``--snapshot-update`` writes it anew)."""
+"""Notes of a report about how its numbers were made:
+a snapshot of every case (``--snapshot-update`` writes it anew)."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ def test_no_name_is_taken_for_an_argument_or_a_dash(name, escaped):
 
 
 def test_tables(made, snapshot):
-    """Higher PSNR and lower LPIPS are bold; signatures, caption and label; eight columns take a table of two columns."""
+    """Higher PSNR and lower LPIPS are bold; signatures, caption and label;
+    eight columns take a table of two columns."""
     wide = [replace(metric, name=f"{metric.name}{k}") for metric in METRICS for k in range(4)]
     narrow, with_intervals = made(METRICS), made(METRICS, intervals=True)
     assert {"narrow": narrow, "with intervals": with_intervals, "wide": made(wide)} == snapshot

@@ -120,8 +120,8 @@ def test_rows_of_unlike_images_are_compared_on_the_common_ones(make_row):
     rows += [make_row("Bad", None, str(k), {"psnr": bad[k] if k < 8 else 45.0}) for k in range(12)]
     scores = table_of(values_of(rows, [FACTS["psnr"]]), [FACTS["psnr"]])
     assert summary(scores) == [
-        f"Highest PSNR: Good at {good[:8].mean():.2f} dB on the 8 of 12 images with a finite value of every model, ahead of Bad "
-        f"({bad[:8].mean():.2f} dB, p = 0.008)."
+        f"Highest PSNR: Good at {good[:8].mean():.2f} dB on the 8 of 12 images with a finite value of every model, "
+        f"ahead of Bad ({bad[:8].mean():.2f} dB, p = 0.008)."
     ]
     assert [line.cells["psnr"].is_best for line in scores.lines] == [True, False]
 

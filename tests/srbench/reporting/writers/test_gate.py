@@ -71,16 +71,16 @@ def runs(make_run):
             {"psnr": -0.5},
             "psnr",
             1,
-            r"B \(net @ new\) is significantly worse than A \(net @ released\) in PSNR: A - B = 0\.50, 95 % interval 0\.4\d to "
-            r"0\.5\d \(p < 0\.05\)\.",
+            r"B \(net @ new\) is significantly worse than A \(net @ released\) in PSNR: A - B = 0\.50, 95 % interval "
+            r"0\.4\d to 0\.5\d \(p < 0\.05\)\.",
         ),
         (
             {"psnr": -0.5, "lpips": 0.05},
             "lpips,psnr",
             1,
             r"B \(net @ new\) is significantly worse than A \(net @ released\) in PSNR: A - B = 0\.50, 95 % interval "
-            r"0\.4\d to 0\.5\d; LPIPS: A - B = -0\.050, 95 % interval -0\.05\d to -0\.04\d \(p < 0\.05, corrected for 2 "
-            r"tests\)\.",
+            r"0\.4\d to 0\.5\d; LPIPS: A - B = -0\.050, 95 % interval -0\.05\d to -0\.04\d \(p < 0\.05, corrected for "
+            r"2 tests\)\.",
         ),
     ],
 )
@@ -145,10 +145,13 @@ def test_more_metrics_need_a_smaller_p(make_run, srbench):
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ("psnr,lpip", "--fail-if-worse: unknown metric 'lpip'; did you mean lpips? available: fid, lpips, parameters, psnr, sigma."),
+        ("psnr,lpip", ("--fail-if-worse: unknown metric 'lpip'; did you mean lpips? available: fid, lpips, "
+"parameters, psnr, sigma.")),
         ("sigma", "--fail-if-worse: sigma has no better and worse; name a metric that has."),
-        ("fid", "--fail-if-worse: FID is one value of all images together, without a test; name a metric of single images."),
-        ("parameters", "--fail-if-worse: PARAMETERS is one value of the model, without a test; name a metric of single images."),
+        ("fid", ("--fail-if-worse: FID is one value of all images together, without a test; name a metric of single "
+"images.")),
+        ("parameters", ("--fail-if-worse: PARAMETERS is one value of the model, without a test; name a metric of "
+"single images.")),
         ("", "Invalid value for '--fail-if-worse': a name is empty; separate names by single commas."),
     ],
 )  # fmt: skip

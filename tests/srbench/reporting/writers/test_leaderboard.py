@@ -1,4 +1,5 @@
-"""The leaderboard of many runs: what shares a table, what is bold, what is left out, its files, verify, and the page."""
+"""The leaderboard of many runs: what shares a table, what is bold, what is left out, its files, verify,
+and the page."""
 
 from __future__ import annotations
 
