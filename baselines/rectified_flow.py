@@ -3,7 +3,7 @@
 Liu et al., "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow", ICLR 2023. With noise
 e and the residual r = (HR - RRDB(LR)) / deviation, the points r_t = (1 - t) e + t r lie between them, and the network
 learns the mean velocity of all such lines through a point, E[r - e | r_t, t, LR] (conditional flow matching: Lipman et
-al., ICLR 2023). A sample follows it from t = 0 to 1 in Euler steps, and is then projected onto the images that
+al., ICLR 2023). A sample follows it from t = 0 to 1 by the midpoint rule, and is then projected onto the images that
 downscale to LR.
 """
 
@@ -45,8 +45,8 @@ class RectifiedFlowConfig:
     before it and the rest after it."""
     deviation: float
     """Standard deviation of HR - RRDB(LR) over the training images."""
-    sampling_steps: int = 8
-    """Euler steps of a sample."""
+    sampling_steps: int = 4
+    """Steps of a sample, each with two evaluations of the velocity."""
 
     def __post_init__(self) -> None:
         if not self.widths or len(self.widths) != len(self.depths):
@@ -183,7 +183,7 @@ class RectifiedFlow(nn.Module):
         self.config = config
         self.scale: int = config.rrdb.scale
         self.steps = config.sampling_steps
-        """Euler steps of a sample."""
+        """Steps of a sample."""
         self.rrdb = RRDBNet(config.rrdb)
         self.velocity = Velocity(config)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -293,7 +293,7 @@ class RectifiedFlow(nn.Module):
                 own, near, around = (crop(maps, window, whole) for maps in (points, features, base))
                 part = self.velocity(own, points.new_full((1,), time), _channels_last(near), around)
                 crop(out, tile, whole).copy_(crop(part, tile, window))
-                progress(tile.area / whole.area / self.steps)
+                progress(tile.area / whole.area / self.steps / 2)
             return out
 
         return integrate(velocity, noise, self.steps).mul_(self.config.deviation).add_(base)
@@ -309,7 +309,7 @@ class RectifiedFlow(nn.Module):
 def load_rectified_flow(scale: int, weights: Path | None = None, steps: int | None = None) -> RectifiedFlow:
     """A rectified flow of RRDB's residual; from packaged weights or a weights file.
 
-    ``steps`` is the number of Euler steps of a sample, by default that of the weights. Raises WeightsError if the file
+    ``steps`` is the number of steps of a sample, by default that of the weights. Raises WeightsError if the file
     is damaged or has another scale, or no weights are packaged for this scale.
     """
     network = load_pretrained(PRETRAINED_RECTIFIED_FLOW, scale, weights)
@@ -327,10 +327,17 @@ PRETRAINED_RECTIFIED_FLOW = PretrainedModel(
 
 
 def integrate(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:
-    """Follow a velocity, a function of points and time, from noise at time 0 to time 1 in Euler steps; any shape."""
+    """Follow a velocity, a function of points and time, from noise at time 0 to time 1; any shape.
+
+    Steps end at times (k / steps)**1.5, so that they are shorter near noise, and are those of the midpoint rule: the
+    velocity at the middle of an Euler step of half the length. On validation photographs, four such steps have a lower
+    LPIPS and LPIPS energy than eight Euler steps of equal length, with as many evaluations of the velocity.
+    """
     points = noise
-    for step in range(steps):
-        points = torch.add(points, velocity(points, step / steps), alpha=1 / steps)
+    for start, end in pairwise((step / steps) ** 1.5 for step in range(steps + 1)):
+        half = (end - start) / 2
+        middle = torch.add(points, velocity(points, start), alpha=half)
+        points = torch.add(points, velocity(middle, start + half), alpha=end - start)
     return points
 
 

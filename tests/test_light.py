@@ -79,7 +79,7 @@ COMMANDS = (
     *("show run", "report run"),
 )
 """``show run`` looks at a folder without a run as at one with a run."""
-MODELS = ("bicubic", "rrdb", "esrgan@0.5", "x=srflow", "srflow+consistent", "rectified-flow+4steps")
+MODELS = ("bicubic", "rrdb", "esrgan@0.5", "x=srflow", "srflow+consistent", "rectified-flow+8steps")
 WITH_TORCH = ("srbench.benchmark.scorer", "srbench.metrics.cost", "srbench.models.loading")
 PROGRAM = f"""
 import sys

@@ -104,7 +104,7 @@ def _take_rank(workers: WorkerCount) -> Rank:
 @options.models(
     help="Models to measure: NAME (srbench list models), NAME:WEIGHTS, LABEL=DIR of precomputed "
     "outputs, FILE.pth, FILE.pt, FILE.onnx, FILE.param, file.py:Name, file.py:Name:CHECKPOINT or package.module:Name. "
-    "A quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +4steps for "
+    "A quoted pattern of files, 'file.py:Name:net_*.pth', names all checkpoints of a training. Append +8steps for "
     "another number of steps per sample, +bf16 to compute in half precision, +consistent to project outputs onto the "
     "LR image. [required, here or in BENCH.TOML]"
 )

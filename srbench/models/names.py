@@ -16,8 +16,8 @@
     label=MODEL                 any of the models above under another label; in ``runs/lr=1e-3/net.pth`` is no label
     MODEL+consistent            any of the models above, with outputs projected onto the images that downscale to LR
     MODEL+bf16                  a network in bfloat16 (``half_precision``)
-    rectified-flow+4steps       another number of steps per sample; in a name, options have the order
-                                ``+4steps+bf16+consistent``
+    rectified-flow+8steps       another number of steps per sample; in a name, options have the order
+                                ``+8steps+bf16+consistent``
 
 ``srbench run`` and ``srbench.evaluate`` take a pattern as the path of a file, ``net.py:Net:net_g_*.pth``, for all
 checkpoints of a training (``srbench.benchmark.checkpoints``).
@@ -114,7 +114,7 @@ class ModelSpec:
             base, plus, option = name.partition("+")
             if plus and base in registered("models") and not path.exists():
                 raise PluginError(
-                    f"{text}: no option +{option}; at the end of a name, write one or more of +4steps, {BFLOAT16} and "
+                    f"{text}: no option +{option}; at the end of a name, write one or more of +8steps, {BFLOAT16} and "
                     f"{CONSISTENT}, in this order"
                 )
             code = _CODE_AND_WEIGHTS.fullmatch(model)

@@ -34,7 +34,7 @@ def families_of(settings: Sequence[Setting], models: Iterable[ModelInfo] = ()) -
     """Group the rows of a table, given by their settings, into families.
 
     A model is represented by the row at the temperature stated in its weights, or else nearest to 0.8. Strengths
-    (``esrgan@0.7``), numbers of steps (``rectified-flow+4steps``), half precision (``esrgan+bf16``) and projections
+    (``esrgan@0.7``), numbers of steps (``rectified-flow+8steps``), half precision (``esrgan+bf16``) and projections
     (``esrgan+consistent``) are variants if the table has the plain model, and all checkpoints of a training but the
     last are variants of the last. If all rows belong to one model, all are compared. A label that is not in ``models``
     is taken as the model's name.

@@ -81,7 +81,7 @@ NAMES = [
     (f"{RUN} --models mine=absent", r"absent: no folder of that name, and unknown model 'absent'; available: bicubic"),
     (
         f"{RUN} --models bicubic+consistant",
-        r"no option \+consistant; at the end of a name, write one or more of \+4steps, \+bf16 and \+consistent",
+        r"no option \+consistant; at the end of a name, write one or more of \+8steps, \+bf16 and \+consistent",
     ),
     (f"{RUN} --models rrdb+consistent+bf16", r"no option \+consistent; .* \+bf16 and \+consistent, in this order$"),
     (f"{RUN} --models esrgan-x4", r"esrgan-x4: released weights; name them after a model: esrgan:esrgan-x4$"),

@@ -30,7 +30,7 @@ OURS = (
     "srflow+consistent",
     "srflow-perceptual",
     "rectified-flow",
-    "rectified-flow+4steps",
+    "rectified-flow+8steps",
 )
 
 

@@ -113,8 +113,8 @@ def test_a_training_is_a_model(plugins, tmp_path):
     [
         ("esrgan@1.5", "the strength is 1.5; it has to be a number from 0 to 1"),
         ("esrgan@half", "the strength is half"),
-        ("esrgan+4steps", r"esrgan\+4steps: \S* has no number of steps per sample; omit \+4steps$"),
-        ("esrgan+steps", r"no option \+steps; at the end of a name, write one or more of \+4steps"),
+        ("esrgan+8steps", r"esrgan\+8steps: \S* has no number of steps per sample; omit \+8steps$"),
+        ("esrgan+steps", r"no option \+steps; at the end of a name, write one or more of \+8steps"),
         ("mine@0.5", "mine cannot be interpolated; omit @0.5"),
         ("esrgam@0.5", "did you mean esrgan"),
     ],

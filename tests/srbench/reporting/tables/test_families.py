@@ -46,7 +46,7 @@ def test_projections_and_strengths_are_variants_of_a_model_that_is_there():
     assert found.models == (0, 2)
     half = families("esrgan", "esrgan+bf16", "esrgan+bf16+consistent", "bicubic")
     assert half.models == (0, 3)
-    steps = families("flow", "flow+4steps", "flow+16steps+bf16+consistent", "bicubic")
+    steps = families("flow", "flow+8steps", "flow+16steps+bf16+consistent", "bicubic")
     assert steps.models == (0, 3)
     assert families("bicubic", "esrgan+consistent").models == (0, 1), "it is no variant of what is not measured"
     strengths = {"a": {"spec": "a=x:w.pth"}, "b": {"spec": "x@0.5:w.pth"}, "c": {"spec": "d=x@0.5:w.pth+consistent"}}
