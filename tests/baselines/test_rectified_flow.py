@@ -66,7 +66,7 @@ def test_the_sampler_makes_the_mixture_of_noise():
 
 
 def test_half_the_length_of_steps_makes_at_most_a_quarter_of_the_error():
-    """Against the exact solution: for one Gaussian N(m, s^2), noise e becomes m + s e. Euler's rule makes half of it."""
+    """Against the exact solution: for one Gaussian N(m, s^2), noise e becomes m + s e. Euler's rule: a half."""
 
     def velocity(points, time):
         variance = (1 - time) ** 2 + (0.4 * time) ** 2
