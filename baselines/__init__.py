@@ -1,1 +1,1 @@
-"""Baselines to compare SRFlow with: bicubic interpolation, RRDB and ESRGAN."""
+"""Baselines to compare SRFlow with: bicubic interpolation, RRDB, ESRGAN and a rectified flow."""

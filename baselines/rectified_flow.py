@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.rrdb import MAX_SIZE, SLOPE, RRDBConfig, RRDBNet
+from baselines.rrdb import MAX_SIZE, RRDBConfig, RRDBNet
 from srbench.files.config import require_range
+from srbench.images import ImageError
 from srbench.images.lr_projection import make_consistent
 from srbench.images.network_input import require_lr
 from srbench.images.tiling import Bounds, crop
@@ -191,7 +192,7 @@ class RectifiedFlow(nn.Module):
     def encode(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """(b, 3, h, w) in [0, 1] -> features of RRDB's trunk (b, c, h, w), and RRDB's output (b, 3, s*h, s*w)."""
         features, _ = self.rrdb.trunk(lr)
-        return features, self._upscaled(features).to(lr.dtype)
+        return features, self.rrdb.reconstruct(features).to(lr.dtype)
 
     def flow_matching(self, lr: Tensor, hr: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Mean square error of the velocity at points between noise (b, 3, s*h, s*w) and HR at times (b,), a scalar."""
@@ -225,7 +226,9 @@ class RectifiedFlow(nn.Module):
         image at once. ``progress`` is then called with the fraction of the work done since the last call. Raises
         ImageError if LR is not such an image.
         """
-        require_lr(lr[None] if lr.ndim == 3 else lr)
+        if lr.ndim != 3:
+            raise ImageError(f"LR has shape {tuple(lr.shape)}; it must be (3, h, w)")
+        require_lr(lr[None])
         height, width = lr.shape[-2:]
         down, right = (-side % self.config.grid for side in (height, width))
         padded = F.pad(lr[None], (0, right, 0, down), mode="replicate")
@@ -256,13 +259,6 @@ class RectifiedFlow(nn.Module):
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         return torch.cat([self.sample(image, generator=generator) for image in lr])
 
-    def _upscaled(self, features: Tensor) -> Tensor:
-        """RRDB's output from the features of its trunk."""
-        for step in range(len(self.rrdb.conv_up)):
-            features = self.rrdb.upscale(features, step)
-        out: Tensor = self.rrdb.conv_last(F.leaky_relu(self.rrdb.conv_hr(features), SLOPE, inplace=True))
-        return out
-
     @torch.no_grad()
     def _encode_tiles(self, lr: Tensor, tiles: Sequence[Bounds], whole: Bounds) -> tuple[Tensor, Tensor]:
         """Return what ``encode`` returns, RRDB's output computed tile by tile."""
@@ -270,7 +266,7 @@ class RectifiedFlow(nn.Module):
         base = lr.new_empty((1, 3, self.scale * whole.bottom, self.scale * whole.right))
         for tile in tiles:
             window = tile.grown(UPSCALE_HALO, whole)
-            part = self._upscaled(_channels_last(crop(features, window, whole)))
+            part = self.rrdb.reconstruct(_channels_last(crop(features, window, whole)))
             crop(base, tile, whole).copy_(crop(part, tile, window))
         return features, base
 

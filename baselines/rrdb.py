@@ -162,8 +162,12 @@ class RRDBNet(RRDBTrunk):
     def forward(self, lr: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, 3, s*h, s*w), not clamped. Raises ImageError for anything else."""
         require_lr(lr, values=not self.training)
-        x, _ = self.trunk(lr)
+        features, _ = self.trunk(lr)
+        return self.reconstruct(features)
+
+    def reconstruct(self, features: Tensor) -> Tensor:
+        """Features of the trunk (n, features, h, w) -> output (n, 3, s*h, s*w)."""
         for step in range(len(self.conv_up)):
-            x = self.upscale(x, step)
-        out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(x), SLOPE, inplace=True))
+            features = self.upscale(features, step)
+        out: Tensor = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True))
         return out

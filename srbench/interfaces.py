@@ -314,7 +314,7 @@ class ModelCall:
 
 
 class ModelMetric(ABC):
-    """A column that measures the model itself, such as its cost; a subclass defines ``info`` and ``of``.
+    """A column that measures the model itself, such as its cost; a subclass defines ``info`` and ``measure``.
 
     It is measured once for each model and temperature, in a process that does nothing else.
     """
@@ -331,7 +331,7 @@ class ModelMetric(ABC):
 class ModelPairMetric(ABC):
     """A column that measures a model given a pair, such as the likelihood of HR: a value for each image.
 
-    A subclass defines ``info``, whose ``per`` is ``image``, and ``of``.
+    A subclass defines ``info``, whose ``per`` is ``image``, and ``measure``.
     """
 
     info: MetricInfo
@@ -345,7 +345,7 @@ class ModelPairMetric(ABC):
 class RowMetric(ABC):
     """A column of numbers that are stated for outputs, such as ratings by people, not computed from them.
 
-    A subclass defines ``info``, whose ``per`` is ``image``, and ``of``.
+    A subclass defines ``info``, whose ``per`` is ``image``, and ``measure``.
     """
 
     info: MetricInfo

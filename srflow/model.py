@@ -143,7 +143,7 @@ class SRFlow(nn.Module):
         Raises:
             ImageError: LR is not such a batch.
         """
-        require_lr(lr, values=False)  # at the values looks ``given``
+        require_lr(lr, values=False)  # ``given`` looks at the values
         stated = self.weights.temperature if isinstance(self, Weighted) else None
         temperature = TEMPERATURE if stated is None else stated
         generator = torch.Generator().manual_seed(0) if generator is None else generator

@@ -13,7 +13,6 @@ import contextlib
 import inspect
 import io
 import logging
-import os
 import re
 import sys
 import warnings
@@ -31,7 +30,7 @@ from srbench.files.hashes import sha256_texts
 from srbench.interfaces import ImageMetric, ImagePair, MetricInfo
 from srbench.machine.precision import products
 from srbench.metrics import MetricError
-from srbench.weights.download import OFFLINE
+from srbench.weights.download import OFFLINE, is_offline
 from srbench.words import one_line, unknown
 
 OF_FOLDERS = ("fid", "sfid", "fid_dinov2", "inception_score")
@@ -214,7 +213,7 @@ def quiet() -> Iterator[io.StringIO]:
     """Collect what pyiqa prints instead of showing it, and forbid downloads if OFFLINE is set."""
     for logger in ("pyiqa", "huggingface_hub"):  # huggingface_hub logs every attempt to reach its server
         logging.getLogger(logger).setLevel(logging.ERROR)
-    offline = os.environ.get(OFFLINE, "0") not in ("", "0")
+    offline = is_offline()
     printed = io.StringIO()
     with (
         warnings.catch_warnings(),

@@ -300,7 +300,7 @@ def _strength(typed: str, text: str) -> float:
 def external_data(path: Path) -> list[Path]:
     """Weights files beside a graph: those that an ONNX graph names by relative paths, or the .bin of an ncnn graph.
 
-    None for any other or damaged file. Raises ModelError if the package onnx is missing.
+    Empty for any other or damaged file. Raises ModelError if the package onnx is missing.
     """
     if path.suffix.lower() == ".param":
         return [weights] if (weights := path.with_suffix(".bin")).is_file() else []

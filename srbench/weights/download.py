@@ -39,9 +39,14 @@ class OfflineError(SRBenchError):
     """A download forbidden by SRBENCH_OFFLINE."""
 
 
+def is_offline() -> bool:
+    """True if SRBENCH_OFFLINE forbids downloads: if it is set, and not to 0."""
+    return os.environ.get(OFFLINE, "0") not in ("", "0")
+
+
 def require_online(address: str) -> None:
     """Raise OfflineError if SRBENCH_OFFLINE forbids downloading the URL."""
-    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if is_offline():
         raise OfflineError(f"{OFFLINE} is set, so {address} is not downloaded; unset it, or name a local file")
 
 

@@ -194,8 +194,9 @@ def test_steps_are_those_of_the_size_unless_others_are_asked_for():
 
 def test_what_is_no_image_is_refused():
     model = network()
-    with pytest.raises(ImageError, match="LR has shape"):
-        [*model.samples(torch.rand(2, 4, 4))]
+    for shape in ((2, 4, 4), (1, 3, 4, 4)):
+        with pytest.raises(ImageError, match="LR has shape"):
+            model.sample(torch.rand(shape))
     with pytest.raises(ImageError, match="LR has shape"):
         model(torch.rand(3, 4, 4))
     output = upscale(model, "a", torch.rand(3, 4, 4), SamplingParameters(1.0, 2, 0), "cpu")
