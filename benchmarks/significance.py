@@ -23,8 +23,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
-from srbench.judging import tests as statistics
-from srbench.judging.tests import ALPHA, mean_intervals
+from srbench.judging import sign_flips as statistics
+from srbench.judging.sign_flips import ALPHA, mean_intervals
 from srbench.judging.units import Units
 from srbench.judging.verdicts import BestRows, Difference, best_of, calibrations, difference_of, losses
 from srbench.pages.markdown import table

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from srbench.reporting import ReportError
-from srbench.reporting.files import FOLDER, read_listing, replacing
+from srbench.reporting.generated_folder import FOLDER, read_listing, replacing
 from srbench.reporting.writers.report import FORMATS
 from srbench.reporting.writers.small_report import small_text
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from srbench.reporting.figures.paper import Crop
+    from srbench.reporting.figures.paper_figure import Crop
     from srbench.reporting.figures.strips import Part
 
 
 def _crop(text: str) -> Crop:
-    from srbench.reporting.figures.paper import Crop
+    from srbench.reporting.figures.paper_figure import Crop
 
     image, _, window = text.rpartition("=")
     try:
@@ -139,7 +139,7 @@ def figure(sources: tuple[str, ...], hr: Path | None, **values: Any) -> None:  #
     chosen: dict[str, Any] = {name: values[name] or () for name in ("images", "crops")}
     chosen |= {"metrics": values["metrics"], "samples": values["samples"] or None, "maps": values["maps"]}
     with shown_progress(reading(sources)) as progress:
-        from srbench.reporting.figures.paper import parts_of_run, write_figure
+        from srbench.reporting.figures.paper_figure import parts_of_run, write_figure
         from srbench.reporting.results import read_results
 
         if hr is None:
@@ -170,7 +170,7 @@ def _parts_of_folders(
     from srbench.benchmark.measure import labelled, measure_folders
     from srbench.images.io import read_uint8
     from srbench.reporting.figures.image_files import BENEATH
-    from srbench.reporting.figures.paper import windows_of
+    from srbench.reporting.figures.paper_figure import windows_of
     from srbench.reporting.figures.strips import part_of
 
     def pixels(path: Path) -> NDArray[np.uint8]:

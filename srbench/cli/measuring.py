@@ -541,7 +541,7 @@ def measure(
         shown = to_json(facts if len(facts) > 1 else facts[settings[0].label])
         show(json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False))
     else:
-        from srbench.reporting.writers.folders import measured_text
+        from srbench.reporting.writers.measured import measured_text
 
         for text in measured_text(measured, form, None if hr is None else hr.resolve().name):
             show(text)

@@ -219,7 +219,7 @@ def written_report(
     **settings: Any,  # noqa: ANN401 - those of write_report
 ) -> Report:
     """Write the report of runs that share a protocol, or of all runs below some folders."""
-    from srbench.reporting.files import Choices
+    from srbench.reporting.generated_folder import Choices
     from srbench.reporting.writers.leaderboard import write_leaderboard
     from srbench.reporting.writers.report import FORMATS, write_report
     from srbench.run_folder.location import is_folder_of_runs

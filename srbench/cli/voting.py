@@ -72,7 +72,7 @@ def vote(
         if refused:
             raise click.exceptions.Exit(1)
         return
-    from srbench.reporting.files import replacing
+    from srbench.reporting.generated_folder import replacing
     from srbench.voting.page import page
     from srbench.voting.study import turns
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import ALPHA, FEWEST_UNITS, fewest_units
+from srbench.judging.sign_flips import ALPHA, FEWEST_UNITS, fewest_units
 from srbench.judging.verdicts import FEWEST_SAMPLES, BestRows, Calibration, Difference, Verdict
 from srbench.words import joined, number_of
 
@@ -20,6 +20,10 @@ RULE = (
 LETTERS = (
     "Superscripts are the letters of the models below the bold ones that are significantly worse, by the same test."
 )
+CAPTION_RULE = "in bold the best and those that follow, down to the first that is significantly worse"
+CAPTION_LETTERS = "in superscript the letters of the models below that are significantly worse"
+CAPTION_TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
+"""``RULE``, ``LETTERS`` and the test in short, for the caption of a LaTeX table."""
 DEPENDENT = "images of a group are not independent (--average groups tests groups)"
 """Why there is no test of images in groups that count one by one."""
 

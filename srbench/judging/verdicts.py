@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import ALPHA, FEWEST_UNITS, mean_interval, mean_intervals, p_values, separate_p_values
+from srbench.judging.sign_flips import ALPHA, FEWEST_UNITS, mean_interval, mean_intervals, p_values, separate_p_values
 from srbench.judging.units import Units, shared_units
 from srbench.run_folder.values import Values, mean_of_images
 

@@ -11,7 +11,7 @@ from srbench.benchmark.sampler import Sampler
 from srbench.interfaces import ImagePair
 from srbench.models import LoadedModel
 from srbench.models.inference import choose_device
-from srbench.reporting.files import FOLDER
+from srbench.reporting.generated_folder import FOLDER
 from srbench.reporting.writers.check import report_findings
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Invocation

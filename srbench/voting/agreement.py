@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import mean_interval
+from srbench.judging.sign_flips import mean_interval
 from srbench.judging.verdicts import BestRows, best_rows
 from srbench.run_folder.values import Values, by_unit
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import ALPHA, FEWEST_UNITS, p_values
+from srbench.judging.sign_flips import ALPHA, FEWEST_UNITS, p_values
 from srbench.judging.verdicts import Verdict
 from srbench.run_folder.folder import RunFolder
 from srbench.run_folder.protocol import Setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from srbench.judging.sentences import agreement_sentence, vote_sentence
-from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.sign_flips import FEWEST_UNITS
 from srbench.voting.agreement import Agreements
 from srbench.voting.study import LARGEST_WINDOW
 from srbench.voting.tally import RESAMPLES, Tally

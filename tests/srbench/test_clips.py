@@ -18,7 +18,7 @@ import srbench
 from srbench.images.io import read_uint8, write_png
 from srbench.images.resize import downscale_uint8
 from srbench.interfaces import ImagePair, SRBenchError
-from srbench.judging.tests import mean_interval
+from srbench.judging.sign_flips import mean_interval
 from srbench.reporting.tables.table import table_of_runs
 
 CLIPS, FRAMES = 6, 10

@@ -30,7 +30,7 @@ from srbench.reporting.figures.error_maps import (
     maps_of,
 )
 from srbench.reporting.figures.strips import Part, figure_bytes, part_of
-from srbench.reporting.files import Draft
+from srbench.reporting.generated_folder import Draft
 from srbench.reporting.results import Runs
 from srbench.reporting.tables.families import one_each
 from srbench.run_folder.measurements import Measurement

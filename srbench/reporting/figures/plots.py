@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import FEWEST_UNITS, mean_interval
+from srbench.judging.sign_flips import FEWEST_UNITS, mean_interval
 from srbench.models import ModelInfo
 from srbench.pages.plot_style import COLOURS, GRID, GRID_WIDTH, INK, PALE, SOFT, arrange, new_figure, plot_style, svg
-from srbench.reporting.files import Draft
+from srbench.reporting.generated_folder import Draft
 from srbench.reporting.tables.families import run_of
 from srbench.reporting.tables.summary import decisive_metrics
 from srbench.reporting.tables.table import Cell, Line, Table, header, of_lr

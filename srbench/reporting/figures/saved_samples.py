@@ -20,7 +20,7 @@ from srbench.files.config import ConfigError, structure
 from srbench.files.hashes import sha256_file
 from srbench.plugins.code_digest import package_digest
 from srbench.reporting.figures.image_files import evenly
-from srbench.reporting.files import Draft
+from srbench.reporting.generated_folder import Draft
 from srbench.reporting.results import Runs
 from srbench.run_folder.protocol import Setting
 from srbench.run_folder.records import digest, strict_json

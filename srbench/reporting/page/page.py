@@ -19,14 +19,14 @@ from markupsafe import Markup
 from srbench.interfaces import GROUPS
 from srbench.pages.fragments import in_script
 from srbench.reporting.figures.error_maps import kinds_of
-from srbench.reporting.figures.opening import leaders, opening_of
+from srbench.reporting.figures.first_view import leaders, opening_of
 from srbench.reporting.figures.page_images import MAILABLE, Column, Embedded, columns_of, embed, kept_files
 from srbench.reporting.figures.plots import FOLDER, Plot
-from srbench.reporting.files import Choices, Draft
-from srbench.reporting.page.contents import image_contents
+from srbench.reporting.generated_folder import Choices, Draft
+from srbench.reporting.page.image_data import image_contents
 from srbench.reporting.results import Runs
-from srbench.reporting.tables.rendering import rendered, style_and_script
 from srbench.reporting.tables.table import Table
+from srbench.reporting.tables.templating import rendered, style_and_script
 from srbench.run_folder.measurements import Measurement
 
 _SLACK = 2_000
@@ -36,7 +36,7 @@ _SCRIPTS = (
     "theme.js",
     "tables.js",
     "long_list.js",
-    "contents.js",
+    "image_data.js",
     "viewer.js",
     "copying.js",
     "address.js",

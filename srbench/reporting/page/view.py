@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from srbench.pages.server import LocalRequestHandler, LocalServer, open_server, serve
-from srbench.reporting.files import FOLDER
+from srbench.reporting.generated_folder import FOLDER
 
 PAGE = f"/{FOLDER}/report.html"
 

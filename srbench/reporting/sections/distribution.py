@@ -10,7 +10,7 @@ from srbench.judging.verdicts import best_rows, calibrations
 from srbench.reporting.figures.plots import by_model
 from srbench.reporting.figures.sample_plots import plots_of_samples
 from srbench.reporting.figures.saved_samples import Sampler, saved_samplers
-from srbench.reporting.files import Draft
+from srbench.reporting.generated_folder import Draft
 from srbench.reporting.results import Runs
 from srbench.reporting.sections.section import Section
 from srbench.reporting.tables.summary import CRPS, ENERGY

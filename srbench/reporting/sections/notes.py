@@ -8,7 +8,7 @@ from itertools import chain
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import DEPENDENT, few_units_sentence, printed
-from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.sign_flips import FEWEST_UNITS
 from srbench.models import RUNTIMES
 from srbench.reporting.results import Runs, mean_of, verdict_on
 from srbench.reporting.tables.table import Table, of_lr, single_values

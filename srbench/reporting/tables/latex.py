@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from srbench.interfaces import MetricInfo
-from srbench.judging.tests import FEWEST_UNITS
-from srbench.reporting.tables.rendering import rendered
+from srbench.judging.sentences import CAPTION_LETTERS, CAPTION_RULE, CAPTION_TEST
+from srbench.judging.sign_flips import FEWEST_UNITS
 from srbench.reporting.tables.table import Block, Cell, Line, Table, Tables, as_tables, other_means, together
+from srbench.reporting.tables.templating import rendered
 from srbench.run_folder.protocol import Manifest, tasks
 
 COLUMN = 232.0
@@ -21,10 +22,6 @@ LETTER = 4.4
 """Mean width of a letter at font size 8, in points."""
 NAMES = {"bicubic": "Bicubic", "esrgan": "ESRGAN", "rrdb": "RRDB", "srflow": "SRFlow"}
 """Spelling of packaged models in the literature, by the name that the user typed."""
-BEST = "in bold the best and those that follow, down to the first that is significantly worse"
-LETTERS = "in superscript the letters of the models below that are significantly worse"
-TEST = "(paired sign-flip test, adjusted for all pairs, $p < 0.05$)"
-"""Ends of a caption: the rule of ``sentences.RULE`` in short."""
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -144,8 +141,8 @@ def _filled(stack: Tables[Block], subject: str, label: str, *, intervals: bool, 
     others = f"; {escape(words)}" if (words := other_means(stack.columns)) else ""
     separately = ", separately for every dataset and scale" if places else ""
     has_best = any(cell.is_best for column in columns for cell in column)
-    marks = [*([BEST] if has_best else []), *([LETTERS] if any(used) else [])]
-    best = f", {', '.join(marks)} {TEST}{separately}" if marks else ""
+    marks = [*([CAPTION_RULE] if has_best else []), *([CAPTION_LETTERS] if any(used) else [])]
+    best = f", {', '.join(marks)} {CAPTION_TEST}{separately}" if marks else ""
     flipped = " or ".join(dict.fromkeys(f"{block.table.unit}s" for block in stack.blocks))
     beneath = (
         f"{',' if samples else ''} with 95\\,\\% intervals (by sign flips, from {FEWEST_UNITS} {flipped} on)"

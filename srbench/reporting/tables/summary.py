@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import best_sentence, few_units_sentence, printed, with_unit
-from srbench.judging.tests import FEWEST_UNITS
+from srbench.judging.sign_flips import FEWEST_UNITS
 from srbench.reporting.tables.table import Line, Table, of_lr
 from srbench.words import joined
 

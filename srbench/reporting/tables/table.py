@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import printed
-from srbench.judging.tests import mean_intervals
+from srbench.judging.sign_flips import mean_intervals
 from srbench.judging.units import unit_of_metric
 from srbench.judging.verdicts import BestRows, Pair, best_rows, pairs_of
 from srbench.metrics.suite import left_out

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from srbench.interfaces import SRBenchError
-from srbench.reporting.files import FILE, FOLDER, Listing, changed_files, read_listing, records_of
+from srbench.reporting.generated_folder import FILE, FOLDER, Listing, changed_files, read_listing, records_of
 from srbench.reporting.results import read_results
-from srbench.reporting.tables.rendering import code_of_report
+from srbench.reporting.tables.templating import code_of_report
 from srbench.reporting.writers.leaderboard import leaderboard_texts, read_leaderboard
 from srbench.reporting.writers.report import FORMATS, images_of, remade_texts
 from srbench.reporting.writers.small_report import small_text

@@ -16,10 +16,10 @@ from srbench.judging.sentences import columns_of_comparison, comparison_sentence
 from srbench.judging.verdicts import Difference, difference_of
 from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import Example
-from srbench.reporting.files import put_in_place
+from srbench.reporting.generated_folder import put_in_place
 from srbench.reporting.results import Run, Runs, read_results
-from srbench.reporting.tables.rendering import rendered
 from srbench.reporting.tables.table import header, of_lr, table_of_runs
+from srbench.reporting.tables.templating import rendered
 from srbench.reporting.tables.terminal import empty_table
 from srbench.run_folder.measurements import Measurement
 from srbench.run_folder.records import digest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from srbench.interfaces import MetricInfo
 from srbench.judging.sentences import DEPENDENT, corrected, loss_sentence, too_few
-from srbench.judging.tests import fewest_units
+from srbench.judging.sign_flips import fewest_units
 from srbench.judging.verdicts import losses
 from srbench.reporting import ReportError
 from srbench.reporting.results import Runs

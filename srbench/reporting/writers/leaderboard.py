@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from srbench.interfaces import SRBenchError
 from srbench.reporting import ReportError
-from srbench.reporting.figures.opening import Strip, strip_of_run
-from srbench.reporting.files import FOLDER, Choices, read_listing, records_of, replacing
+from srbench.reporting.figures.first_view import Strip, strip_of_run
+from srbench.reporting.generated_folder import FOLDER, Choices, read_listing, records_of, replacing
 from srbench.reporting.results import (
     NOT_CHECKED,
     Run,
@@ -34,9 +34,9 @@ from srbench.reporting.sections.notes import projected
 from srbench.reporting.tables.csv import PAIRS, PAIRS_FILE, csv_text, pair_lines
 from srbench.reporting.tables.latex import latex_tables
 from srbench.reporting.tables.markdown import markdown_table
-from srbench.reporting.tables.rendering import code_of_report, rendered, style_and_script
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Line, Tables, table_of_runs
+from srbench.reporting.tables.templating import code_of_report, rendered, style_and_script
 from srbench.reporting.writers.report import FORMATS, Report, images_of, require_formats, write_report
 from srbench.run_folder import NothingMeasuredError
 from srbench.run_folder.folder import IMAGES, RunFolder

@@ -10,9 +10,9 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import strip_of
 from srbench.reporting.figures.page_images import small
 from srbench.reporting.results import Runs
-from srbench.reporting.tables.rendering import rendered
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import table_of_runs
+from srbench.reporting.tables.templating import rendered
 
 _SIDE = 720
 """Longest side of the strip in pixels."""
@@ -25,7 +25,7 @@ def notebook_html(results: Runs, failures: int = 0, *, temporary: bool = False) 
     """
     table = table_of_runs(results)
     return rendered(
-        "results.html.jinja",
+        "notebook.html.jinja",
         folder=results.runs[0].folder.path,
         temporary=temporary,
         failures=failures,

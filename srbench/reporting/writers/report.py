@@ -19,7 +19,16 @@ from srbench.reporting import ReportError
 from srbench.reporting.figures.image_files import EMBEDDED, evenly, write_images
 from srbench.reporting.figures.plots import draw_plots, write_plots
 from srbench.reporting.figures.saved_samples import FOLDER as SAMPLES
-from srbench.reporting.files import FOLDER, Choices, Draft, Listing, changed_files, read_listing, records_of, replacing
+from srbench.reporting.generated_folder import (
+    FOLDER,
+    Choices,
+    Draft,
+    Listing,
+    changed_files,
+    read_listing,
+    records_of,
+    replacing,
+)
 from srbench.reporting.page.page import page
 from srbench.reporting.results import Runs, read_results
 from srbench.reporting.sections.distribution import distribution_section
@@ -29,9 +38,9 @@ from srbench.reporting.sections.section import Section
 from srbench.reporting.tables.csv import PAIRS_FILE, pairs_csv, rows_csv, table_csv
 from srbench.reporting.tables.latex import latex_table
 from srbench.reporting.tables.markdown import interval_table, markdown_table
-from srbench.reporting.tables.rendering import code_of_report, rendered
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import Block, Table, Tables, table_of_runs
+from srbench.reporting.tables.templating import code_of_report, rendered
 from srbench.reporting.writers.small_report import CHECKED, CHECKED_ANEW
 from srbench.run_folder.folder import edited_records
 from srbench.run_folder.measurements import Measurement

@@ -16,9 +16,9 @@ from PIL import Image
 
 from srbench.machine.trackers import PROJECT, TrackerError, require_tracker, settings_of
 from srbench.models.names import as_label
+from srbench.reporting.figures.first_view import leaders
 from srbench.reporting.figures.image_files import strip_of
-from srbench.reporting.figures.opening import leaders
-from srbench.reporting.files import records_of
+from srbench.reporting.generated_folder import records_of
 from srbench.reporting.results import Runs, read_results
 from srbench.reporting.tables.csv import table_csv
 from srbench.reporting.tables.markdown import interval_table, markdown_table

@@ -12,7 +12,7 @@ from builders import metric
 from scipy.stats import binom
 
 from srbench.judging import verdicts
-from srbench.judging.tests import mean_interval, p_values
+from srbench.judging.sign_flips import mean_interval, p_values
 from srbench.judging.units import shared_units
 from srbench.judging.verdicts import BestRows, pairs_of
 from srbench.run_folder.values import Values

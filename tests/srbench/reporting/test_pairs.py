@@ -12,7 +12,7 @@ import pytest
 from builders import metric, values_of
 
 from srbench import Results
-from srbench.reporting.files import read_listing
+from srbench.reporting.generated_folder import read_listing
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.latex import captioned_table
 from srbench.reporting.tables.markdown import markdown_table

@@ -16,7 +16,7 @@ from srbench.interfaces import WeightsInfo
 from srbench.models import Checkpoint
 from srbench.pages.plot_style import plot_style
 from srbench.reporting.figures.plots import _plane, write_plots
-from srbench.reporting.files import replacing
+from srbench.reporting.generated_folder import replacing
 from srbench.reporting.tables.table import table_of
 
 METRICS = [metric("psnr"), metric("lpips"), metric("lr_psnr")]

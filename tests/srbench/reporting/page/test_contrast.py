@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from srbench.reporting.tables.rendering import source
+from srbench.reporting.tables.templating import source
 
 AA = 4.5
 STYLE = source("report.css")

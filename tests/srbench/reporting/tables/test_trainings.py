@@ -11,7 +11,7 @@ from builders import metric, model_facts, values_of
 
 from srbench.models import Checkpoint
 from srbench.reporting.figures.plots import write_plots
-from srbench.reporting.files import replacing
+from srbench.reporting.generated_folder import replacing
 from srbench.reporting.tables.table import table_of
 from srbench.reporting.tables.trainings import SELECTION, agreement, best_steps, best_table, curves_of
 from srbench.reporting.writers.report import head, write_report

@@ -11,8 +11,8 @@ import pytest
 from record_runs import forge_list
 
 from srbench.benchmark.run import score_run
-from srbench.reporting.files import FILE
-from srbench.reporting.tables.rendering import code_of_report
+from srbench.reporting.generated_folder import FILE
+from srbench.reporting.tables.templating import code_of_report
 from srbench.reporting.writers.check import report_findings
 from srbench.reporting.writers.leaderboard import renew
 from srbench.reporting.writers.report import write_report
@@ -120,7 +120,7 @@ def test_a_report_of_another_version_is_contradicted_by_nothing(reported):
 
 def test_templates_are_code_of_a_report(monkeypatch):
     before = code_of_report("srbench.reporting.writers.report")
-    monkeypatch.setattr("srbench.reporting.tables.rendering.source", lambda name: f"another {name}")
+    monkeypatch.setattr("srbench.reporting.tables.templating.source", lambda name: f"another {name}")
     code_of_report.cache_clear()
     assert code_of_report("srbench.reporting.writers.report") != before
     code_of_report.cache_clear()

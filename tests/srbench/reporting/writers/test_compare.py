@@ -12,7 +12,7 @@ from builders import metric
 from PIL import Image
 from rich.console import Console
 
-from srbench.judging.tests import mean_interval, p_values
+from srbench.judging.sign_flips import mean_interval, p_values
 from srbench.judging.verdicts import Difference, difference_of
 from srbench.reporting import ReportError
 from srbench.reporting.results import read_results

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from builders import metric
 
-from srbench.judging import tests as statistics
-from srbench.judging.tests import ALPHA, fewest_units, p_values
+from srbench.judging import sign_flips as statistics
+from srbench.judging.sign_flips import ALPHA, fewest_units, p_values
 from srbench.judging.verdicts import difference_of, losses
 from srbench.run_folder.values import Values
 

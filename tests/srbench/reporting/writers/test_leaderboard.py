@@ -22,8 +22,8 @@ from record_runs import Made, forge_list, write_run
 
 from srbench.files.hashes import sha256_file
 from srbench.images.io import write_png
-from srbench.reporting.figures.opening import strip_of_run
-from srbench.reporting.files import Choices, read_listing, replacing
+from srbench.reporting.figures.first_view import strip_of_run
+from srbench.reporting.generated_folder import Choices, read_listing, replacing
 from srbench.reporting.results import read_results
 from srbench.reporting.tables.table import table_of_runs
 from srbench.reporting.writers.leaderboard import read_leaderboard, renew, write_leaderboard

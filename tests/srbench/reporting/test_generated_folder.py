@@ -12,8 +12,8 @@ import pytest
 from builders import everything
 from filelock import FileLock
 
-from srbench.reporting import ReportError, files
-from srbench.reporting.files import FILE, put_in_place, read_listing, replacing
+from srbench.reporting import ReportError, generated_folder
+from srbench.reporting.generated_folder import FILE, put_in_place, read_listing, replacing
 from srbench.reporting.writers.leaderboard import renew
 from srbench.reporting.writers.report import write_report
 
@@ -167,7 +167,7 @@ def test_a_kill_leaves_the_old_folder_the_new_one_or_none_and_the_next_call_tidi
 
 def test_two_commands_take_turns(make_run, monkeypatch):
     run = make_run("run", {("m", None): {"a": (20.0, 0.5)}})
-    monkeypatch.setattr(files, "WAIT", 0.1)
+    monkeypatch.setattr(generated_folder, "WAIT", 0.1)
     with FileLock(run / ".lock"):
         write_report([run], ["csv"])
     with FileLock(run / ".report.lock"), pytest.raises(ReportError, match="another command is writing it; wait until"):

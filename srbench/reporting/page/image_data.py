@@ -1,4 +1,4 @@
-"""The images of a page as JSON for ``contents.js``: names, sizes, addresses and values."""
+"""The images of a page as JSON for ``image_data.js``: names, sizes, addresses and values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from srbench.images.decoding import FORMATS
 from srbench.interfaces import MetricInfo
 from srbench.reporting.figures.error_maps import kinds_of, map_file
 from srbench.reporting.figures.page_images import LR, Column, exact
-from srbench.reporting.files import Draft
+from srbench.reporting.generated_folder import Draft
 from srbench.reporting.results import Runs
 from srbench.run_folder.manifest import MANIFEST
 from srbench.run_folder.measurements import Measurement

@@ -12,9 +12,9 @@ from srbench.benchmark.measure import FolderValues
 from srbench.reporting.tables.csv import rows_csv, table_csv
 from srbench.reporting.tables.latex import captioned_table, escape
 from srbench.reporting.tables.markdown import interval_table, markdown_table
-from srbench.reporting.tables.rendering import rendered
 from srbench.reporting.tables.summary import summary
 from srbench.reporting.tables.table import other_means, table_of
+from srbench.reporting.tables.templating import rendered
 from srbench.reporting.tables.terminal import image_table, terminal_table
 from srbench.words import number_of
 

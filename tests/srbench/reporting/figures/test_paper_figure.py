@@ -12,7 +12,7 @@ from PIL import Image
 
 from srbench.images.io import read_uint8
 from srbench.reporting import ReportError
-from srbench.reporting.figures.paper import PAGE, Crop, parts_of_run, write_figure
+from srbench.reporting.figures.paper_figure import PAGE, Crop, parts_of_run, write_figure
 from srbench.reporting.results import read_results
 
 

@@ -12,8 +12,8 @@ from srbench.files.atomic import write_whole
 from srbench.images.box import Box
 from srbench.interfaces import MetricInfo
 from srbench.reporting import ReportError
+from srbench.reporting.figures.first_view import leaders, opening_of
 from srbench.reporting.figures.image_files import BENEATH, Example
-from srbench.reporting.figures.opening import leaders, opening_of
 from srbench.reporting.figures.strips import MARK, Part, figure_bytes
 from srbench.reporting.results import Runs
 from srbench.reporting.tables.latex import display_name

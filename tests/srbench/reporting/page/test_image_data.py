@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from srbench.reporting.page.contents import _addresses, _values
+from srbench.reporting.page.image_data import _addresses, _values
 
 METRIC = SimpleNamespace(name="psnr", digits=2)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, permutation_test
 
-from srbench.judging import tests as statistics
-from srbench.judging.tests import FEWEST_UNITS, mean_interval, mean_intervals, p_values
+from srbench.judging import sign_flips as statistics
+from srbench.judging.sign_flips import FEWEST_UNITS, mean_interval, mean_intervals, p_values
 
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 """Heights of cross-fertilised minus self-fertilised maize in eighths of an inch: Fisher 1935, section 17 and 21."""

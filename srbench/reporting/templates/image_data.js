@@ -1,4 +1,4 @@
-// The data of the page, written by page/contents.py: names, files and values of its images.
+// The data of the page, written by page/image_data.py: names, files and values of its images.
 
 const { scale, metrics, settings, competing, projected, maps, columns, images: stored, opening, compressed, copies } = JSON.parse(document.getElementById("data").textContent);
 const LEAST_THUMBNAIL = 96; // side of LR in pixels below which HR is the thumbnail
