@@ -79,7 +79,8 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
     """
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
     sources: dict[str, Path] = {}
-    packages: set[str] = set()
+    known: set[str] = set()
+    """All names imported so far: each is looked up once."""
     waiting = [(module, file)]
     while waiting:
         name, path = waiting.pop()
@@ -89,10 +90,12 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
         parts = name.split(".")
         imports = [".".join(parts[:end]) for end in range(1, len(parts))]
         imports += _imports(name, path.name == "__init__.py", path.read_bytes())
-        for imported in imports:
-            packages.add(imported.partition(".")[0])
+        new = set(imports) - known
+        known |= new
+        for imported in new:
             if _is_ours(imported) == _is_ours(module) and (source := _find(imported, folder)) is not None:
                 waiting.append((imported, source))
+    packages = {name.partition(".")[0] for name in known}
     return sources, packages - {name.partition(".")[0] for name in sources} - set(sys.stdlib_module_names)
 
 

@@ -1,4 +1,5 @@
-"""SIGKILL of real commands at random moments: the folder of the last one is that of a run that nobody disturbed."""
+"""SIGKILL of real commands at random moments: run and score go on with what is recorded and leave the folder of commands
+that nobody disturbed; measure and verify leave nothing; no worker survives its command."""
 
 from __future__ import annotations
 
@@ -10,13 +11,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from builders import drawn
 from record_runs import timeless_records, values_that_count
 
-from srbench.benchmark.run import run
+from srbench.benchmark.run import run, score_run
 from srbench.images.io import write_png
 from srbench.run_folder.request import RunSpec
 from srbench.verification.verify import verify
@@ -28,15 +31,31 @@ KILLS = int(os.environ.get("KILLS", "3"))
 """Number of commands that are killed; each goes on with the next engine."""
 SEED = int(os.environ.get("KILLS_SEED", "0"))
 """Seed of the moments."""
+SLOW = """
+import time
+
+from srbench.interfaces import ImageMetric, MetricInfo
+
+
+class Slow(ImageMetric):
+    info = MetricInfo(name="slow", title="slow", direction=1, protocol="mean of all values")
+
+    def __call__(self, images, pair):
+        time.sleep(0.05)
+        return images.mean(dim=(1, 2, 3))
+"""
+"""A metric that gives time for a kill."""
 ENGINES = (["--workers", "1"], ["--workers", "2"], ["--engine", "dask", "--workers", "2"])
 
 
-def killed(words, samples, more, delay):
-    """Start a command and kill it some seconds after it has added lines of samples; False if it ended before."""
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    least = count_lines(samples) + more
+def killed(words, records, more, delay):
+    """Start a command and kill it some seconds after it has added lines of records; False if it ended before."""
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    least = count_lines(records) + more
     end = time.monotonic() + 300
-    while count_lines(samples) < least and process.poll() is None:
+    while count_lines(records) < least and process.poll() is None:
         assert time.monotonic() < end
         time.sleep(0.005)
     time.sleep(delay)
@@ -44,11 +63,33 @@ def killed(words, samples, more, delay):
     process.kill()
     _, err = process.communicate(timeout=300)
     assert not ended or process.returncode == 0, err
+    require_no_process(process.pid)
     return not ended
+
+
+def require_no_process(group):
+    """Wait until no process of a group is left."""
+    end = time.monotonic() + 60
+    with suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(group, 0)
+            time.sleep(0.02)
+        raise AssertionError("a worker survives its command")
 
 
 def count_lines(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def moments(chance):
+    """Lines of records and seconds until a kill: any moment, start and end too, but mostly while a command works."""
+    if chance.random() < 0.8:
+        return chance.randint(1, 8), 0.2 * chance.random()
+    return 0, 4 * chance.random()
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_killed_commands_leave_what_an_undisturbed_one_leaves(tmp_path, models):
@@ -70,11 +111,7 @@ def test_killed_commands_leave_what_an_undisturbed_one_leaves(tmp_path, models):
     kills = Counter()
     for number in range(KILLS):
         engine = ENGINES[number % len(ENGINES)]
-        # at any moment, the start and the end too, but mostly while it is at work
-        more, delay = (
-            (chance.randint(1, 8), 0.2 * chance.random()) if chance.random() < 0.8 else (0, 4 * chance.random())
-        )
-        kills[" ".join(engine)] += killed(command + engine, tmp_path / "killed" / "samples.jsonl", more, delay)
+        kills[" ".join(engine)] += killed(command + engine, tmp_path / "killed" / "samples.jsonl", *moments(chance))
     print(f"seed {SEED}, {images} images, killed: {dict(kills)}")
     assert kills.total(), "every command ended before it was killed"
     assert not run(spec).failures
@@ -86,3 +123,65 @@ def test_killed_commands_leave_what_an_undisturbed_one_leaves(tmp_path, models):
     assert set(keys.values()) == {1}, "nothing was measured twice"
     found = verify(folder, resample="all")
     assert found.proven, found.text()
+
+
+def test_killed_scores_leave_what_an_undisturbed_one_leaves(tmp_path, models):
+    chance = random.Random(SEED)
+    for seed in range(4 * KILLS):
+        write_png(tmp_path / "images" / f"image{seed:02}.png", drawn(seed, 24, 28))
+    spec = RunSpec((f"{models}:Noisy",), 4, str(tmp_path / "images"), metrics=("psnr",), samples=2)
+    folder, whole = (run(replace(spec, out=str(tmp_path / name))).folder for name in ("killed", "whole"))
+    metrics = tmp_path / "metrics.py"
+    metrics.write_text(SLOW)
+    added = f"ssim,{metrics}:Slow"
+    command = [sys.executable, "-m", "srbench", "score", str(folder), "--metrics", added, "--workers", "2"]
+    count = sum(killed(command, folder / "rows.jsonl", *moments(chance)) for _ in range(KILLS))
+    print(f"seed {SEED}, killed: {count}")
+    assert count, "every command ended before it was killed"
+    for each in (folder, whole):
+        assert not score_run(each, added.split(",")).failures
+    assert values_that_count(folder) == values_that_count(whole)
+    assert timeless_records(folder) == timeless_records(whole)
+    keys = Counter(json.loads(line)["key"] for line in (folder / "rows.jsonl").read_text().splitlines())
+    assert set(keys.values()) == {1}, "nothing was measured twice"
+    assert verify(folder, resample="all").proven
+
+
+def test_killed_measures_and_checks_leave_nothing(tmp_path, models):
+    chance = random.Random(SEED)
+    for seed in range(12):
+        write_png(tmp_path / "images" / f"image{seed:02}.png", drawn(seed, 24, 28))
+    metrics = tmp_path / "metrics.py"
+    metrics.write_text(SLOW)
+    names = f"psnr,{metrics}:Slow"
+    spec = RunSpec((f"{models}:Noisy",), 4, str(tmp_path / "images"), metrics=tuple(names.split(",")), samples=2)
+    folder = run(replace(spec, out=str(tmp_path / "run"))).folder
+    images = folder / "images"
+    outputs = next(path for path in images.iterdir() if path.name.startswith("Noisy"))
+    before = contents(tmp_path)
+    srbench = [sys.executable, "-m", "srbench"]
+    measure = [*srbench, "measure", str(outputs), "--hr", str(images / "hr"), "--metrics", names, "--workers", "2"]
+    expected, seconds_of_measure = undisturbed(measure)
+    check = [*srbench, "verify", str(folder), "--resample", "all"]
+    _, seconds_of_check = undisturbed(check)
+    result = folder / "verified.json"
+    result.unlink()
+    count = Counter()
+    for _ in range(KILLS):
+        for words, seconds in ((measure, seconds_of_measure), (check, seconds_of_check)):
+            count[words[3]] += killed(words, folder / "rows.jsonl", 0, seconds * chance.random())
+            if result.exists():
+                json.loads(result.read_text())  # it was written whole, at the end
+                result.unlink()
+            assert contents(tmp_path) == before
+    print(f"seed {SEED}, killed: {dict(count)}")
+    assert all(count.values()), "every command ended before it was killed"
+    assert undisturbed(measure)[0] == expected
+    assert verify(folder, resample="all").proven
+
+
+def undisturbed(words):
+    """Return what a command prints as JSON, and how many seconds it takes."""
+    start = time.monotonic()
+    done = subprocess.run([*words, "--format", "json"], capture_output=True, check=True)
+    return json.loads(done.stdout), time.monotonic() - start
