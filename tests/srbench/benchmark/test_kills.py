@@ -1,5 +1,5 @@
-"""SIGKILL of real commands at random moments: run and score go on with what is recorded and leave the folder of commands
-that nobody disturbed; measure and verify leave nothing; no worker survives its command."""
+"""SIGKILL of real commands at random moments: run and score go on, and leave the folder of undisturbed commands;
+measure and verify leave nothing; no worker survives its command."""
 
 from __future__ import annotations
 
