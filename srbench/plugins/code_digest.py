@@ -90,9 +90,10 @@ def reachable(module: str, file: Path) -> tuple[dict[str, Path], set[str]]:
         parts = name.split(".")
         imports = [".".join(parts[:end]) for end in range(1, len(parts))]
         imports += _imports(name, path.name == "__init__.py", path.read_bytes())
-        new = set(imports) - known
-        known |= new
-        for imported in new:
+        for imported in imports:
+            if imported in known:
+                continue
+            known.add(imported)
             if _is_ours(imported) == _is_ours(module) and (source := _find(imported, folder)) is not None:
                 waiting.append((imported, source))
     packages = {name.partition(".")[0] for name in known}
